@@ -1,0 +1,1 @@
+"""Things that learn one example at a time."""

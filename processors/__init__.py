@@ -1,0 +1,1 @@
+"""What the pipeline decides: pure steps over keyed state."""

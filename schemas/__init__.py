@@ -1,0 +1,1 @@
+"""The words: messages, topics and records."""

@@ -1,0 +1,1 @@
+"""Where results rest: Redis, ClickHouse and their in-memory twins."""

@@ -1,0 +1,1 @@
+"""What makes it move: engines, transport, workers and the command line."""
