@@ -1,0 +1,41 @@
+"""The processor contract: a fold over one key's records that may speak on every step."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from schemas.records import AnyRecord, AnyTopic
+
+S = TypeVar("S")
+
+Tables = Mapping[AnyTopic, Mapping[str, Any]]
+"""Read-only views of compacted topics: the last message of each key. They change only between records."""
+
+
+class Said(NamedTuple):
+    """One message a processor says, and the topic it says it on."""
+
+    topic: AnyTopic
+    message: Any
+
+
+class Processor(Protocol[S]):
+    """A fold over one key's records, that may speak on every step.
+
+    The engine promises: records of one key arrive one at a time, in the journalled order; the state returned is the
+    state passed in next time; None in means first seen, None out means forget. A state with an attribute `due` (event
+    time in milliseconds, or None) is stepped with a Due message once the watermark has passed it. A step may change
+    the state it is given, and reads no clock, no environment and no randomness: the same records give the same answer.
+    """
+
+    name: str
+    inputs: tuple[AnyTopic, ...]
+    outputs: tuple[AnyTopic, ...]
+    tables: tuple[AnyTopic, ...]
+    state: type[S]
+
+    def step(self, state: S | None, record: AnyRecord, tables: Tables) -> tuple[S | None, Iterable[Said]]:
+        """Return the next state of the record's key, and what is said."""
+        ...
+
+
+AnyProcessor = Processor[Any]

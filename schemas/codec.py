@@ -1,0 +1,162 @@
+"""JSON bytes to messages and back: pydantic for what strangers send, msgspec for what headrace says itself."""
+
+from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from schemas.errors import BadMessage
+from schemas.privacy import Tokeniser
+
+M = TypeVar("M")
+MAX_BYTES = 1_048_576
+"""A message larger than this is refused: nothing an app publishes to us is a megabyte of JSON."""
+
+MAX_DEPTH = 32
+"""JSON nested deeper than this is refused."""
+
+
+class Codec(Protocol[M]):
+    """Puts messages of one type into JSON bytes and takes them out again."""
+
+    def encode(self, message: M) -> bytes:
+        """Return the message as JSON bytes."""
+        ...
+
+    def decode(self, value: bytes | None, tokeniser: Tokeniser | None = None) -> M:
+        """Return the message in `value`. Raises BadMessage."""
+        ...
+
+    def decode_batch(self, values: Sequence[bytes | None], tokeniser: Tokeniser | None = None) -> list[M | BadMessage]:
+        """Return a message or a BadMessage for each of `values`."""
+        ...
+
+
+def codec_for(model: type[M]) -> Codec[M]:
+    """Return the codec of a message type: pydantic models and msgspec structs have one."""
+    if issubclass(model, BaseModel):
+        return PydanticCodec(model)
+    return StructCodec(model)
+
+
+class PydanticCodec(Generic[M]):
+    """Validates whole batches in one call, and one by one only where a batch holds a bad message."""
+
+    def __init__(self, model: type[M]) -> None:
+        self._one: TypeAdapter[M] = TypeAdapter(model)
+        self._many: TypeAdapter[list[M]] = TypeAdapter(list[model])  # type: ignore[valid-type]
+
+    def encode(self, message: M) -> bytes:
+        """Return the message as JSON bytes, without the fields nobody set."""
+        return self._one.dump_json(message, exclude_none=True)
+
+    def decode(self, value: bytes | None, tokeniser: Tokeniser | None = None) -> M:
+        """Return the message in `value`. Raises BadMessage."""
+        refuse_unreadable(value)
+        try:
+            return self._one.validate_json(value, context=tokeniser)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise explained(error) from None
+
+    def decode_batch(self, values: Sequence[bytes | None], tokeniser: Tokeniser | None = None) -> list[M | BadMessage]:
+        """Return a message or a BadMessage for each of `values`."""
+        if None not in values and max(map(len, values), default=0) <= MAX_BYTES:  # type: ignore[arg-type]
+            try:
+                found = self._many.validate_json(joined(values), context=tokeniser)
+            except ValidationError:
+                pass
+            else:
+                if len(found) == len(values):
+                    return list(found)
+        return [self._attempt(value, tokeniser) for value in values]
+
+    def _attempt(self, value: bytes | None, tokeniser: Tokeniser | None) -> M | BadMessage:
+        try:
+            return self.decode(value, tokeniser)
+        except BadMessage as bad:
+            return bad
+
+
+class StructCodec(Generic[M]):
+    """Encodes and decodes msgspec structs; they come from headrace itself, so a bad one is rare."""
+
+    def __init__(self, model: type[M]) -> None:
+        self._decoder = msgspec.json.Decoder(model)
+        self._encoder = msgspec.json.Encoder()
+
+    def encode(self, message: M) -> bytes:
+        """Return the message as JSON bytes."""
+        return self._encoder.encode(message)
+
+    def decode(self, value: bytes | None, tokeniser: Tokeniser | None = None) -> M:  # noqa: ARG002
+        """Return the message in `value`. Raises BadMessage."""
+        if value is None:
+            raise BadMessage("tombstone", "the value is null; only compacted topics may delete a key")
+        try:
+            return self._decoder.decode(value)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BadMessage("invalid", str(error)) from None
+
+    def decode_batch(self, values: Sequence[bytes | None], tokeniser: Tokeniser | None = None) -> list[M | BadMessage]:
+        """Return a message or a BadMessage for each of `values`."""
+        decoded: list[M | BadMessage] = []
+        for value in values:
+            try:
+                decoded.append(self.decode(value, tokeniser))
+            except BadMessage as bad:
+                decoded.append(bad)
+        return decoded
+
+
+def joined(values: Sequence[Any]) -> bytes:
+    """Return the values as one JSON list.
+
+    >>> joined([b'{"a":1}', b"2"])
+    b'[{"a":1},2]'
+    """
+    return b"[" + b",".join(values) + b"]"
+
+
+def refuse_unreadable(value: bytes | None) -> None:
+    """Raise BadMessage for what no JSON parser needs to see: a null, an empty, a huge or a deeply nested value."""
+    if value is None:
+        raise BadMessage("tombstone", "the value is null; only compacted topics may delete a key")
+    if not value.strip():
+        raise BadMessage("empty", "the value has no bytes")
+    if len(value) > MAX_BYTES:
+        raise BadMessage("too_large", f"{len(value):,} bytes; at most {MAX_BYTES:,} are taken")
+    if depth(value) > MAX_DEPTH:
+        raise BadMessage("too_deep", f"nested deeper than {MAX_DEPTH} levels")
+
+
+def depth(value: bytes) -> int:
+    """Return an upper bound of how deeply the JSON in `value` nests, without parsing it.
+
+    >>> depth(b'{"a": [1, [2]]}')
+    3
+    """
+    if value.count(b"{") + value.count(b"[") <= MAX_DEPTH:
+        return value.count(b"{") + value.count(b"[")
+    level = deepest = 0
+    for byte in value:
+        if byte in b"{[":
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in b"}]":
+            level -= 1
+    return deepest
+
+
+def explained(error: ValidationError) -> BadMessage:
+    """Return the first complaint of a validation as a BadMessage that names field and value."""
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, BadMessage):
+        return cause
+    where = ".".join(str(part) for part in first["loc"]) or "message"
+    reason = {"json_invalid": "not_json", "missing": "missing_field"}.get(first["type"], "invalid_field")
+    shown = "" if reason == "not_json" else f" (got {str(first.get('input'))[:80]!r})"
+    return BadMessage(
+        reason, f"{where}: {first['msg']}{shown}" if reason != "missing_field" else f"{where} is required"
+    )

@@ -1,0 +1,147 @@
+"""What upstream apps publish: transactions, clicks, offers, feedback and profiles."""
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from schemas.money import minor_units
+from schemas.privacy import CardNumber, ContactAddress, DeviceId, IpAddress
+
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+Country = Annotated[str, Field(min_length=2, max_length=3)]
+MAX_EPOCH_MS = 253_402_300_799_999
+
+
+class Event(BaseModel):
+    """What every event has: an id of its own, the time it happened, and the tenant it belongs to.
+
+    `event_time` is RFC 3339 with an offset, or seconds or milliseconds since 1970 UTC. Fields that headrace does not
+    know are kept.
+    """
+
+    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
+
+    event_id: Id
+    event_time: AwareDatetime
+    tenant: Id = "default"
+
+    def time_ms(self) -> int:
+        """Return the event time in milliseconds since 1970 UTC."""
+        return round(self.event_time.timestamp() * 1000)
+
+
+class Transaction(Event):
+    """A payment: who paid whom how much, where and by what.
+
+    `amount` is a decimal number or text, not negative, exact to the unit's exponent; `currency` is ISO 4217 or a
+    declared unit such as SAT, MILES or POINTS. `terminal` is the point of sale, `merchant` its owner.
+    """
+
+    user: Id
+    amount: Annotated[Decimal, Field(ge=0, le=Decimal("1e15"), allow_inf_nan=False)]
+    currency: str
+    terminal: Id | None = None
+    merchant: Id | None = None
+    card: CardNumber | None = None
+    device: DeviceId | None = None
+    ip: IpAddress | None = None
+    country: Country | None = None
+    mcc: str | None = None
+    channel: str | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+
+    @model_validator(mode="after")
+    def _amount_is_exact(self) -> Self:
+        minor_units(self.amount, self.currency)
+        return self
+
+    def counterparty(self) -> str:
+        """Return the terminal, else the merchant, else the user: whoever the second hop is about."""
+        return self.terminal or self.merchant or self.user
+
+
+class Click(Event):
+    """Something a customer did with an offer or an item."""
+
+    user: Id
+    kind: Literal[
+        "impression",
+        "view",
+        "click",
+        "dismiss",
+        "skip",
+        "wishlist",
+        "activation",
+        "redemption",
+        "purchase",
+        "rating",
+    ]
+    offer: Id | None = None
+    item: Id | None = None
+    decision_id: Id | None = None
+    value: float | None = None
+    session: str | None = None
+    device: DeviceId | None = None
+    ip: IpAddress | None = None
+
+
+class Offer(Event):
+    """An entry of the offer catalogue; the last one published of an `offer` holds."""
+
+    offer: Id
+    merchant: Id | None = None
+    category: str | None = None
+    reward: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+    reward_unit: str | None = None
+    starts: AwareDatetime | None = None
+    ends: AwareDatetime | None = None
+    segments: tuple[str, ...] = ()
+    budget: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+    stock: Annotated[int, Field(ge=0)] | None = None
+    status: Literal["active", "paused", "expired"] = "active"
+
+
+class Feedback(Event):
+    """What is learned later about an earlier event: a chargeback, a dispute, a verdict, a reward, a rating.
+
+    Only `about`, the id of that event, says what it concerns; the keys are found in what was stored with the event.
+    Without an `event_id` of its own a feedback is known by its kind, source and what it is about.
+    """
+
+    event_id: str = ""
+    about: Id
+    kind: Literal["chargeback", "dispute", "verdict", "reversal", "reward", "rating"]
+    verdict: Literal["fraud", "genuine"] | None = None
+    value: float | None = None
+    source: str = "upstream"
+    confidence: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _has_id_and_verdict(self) -> Self:
+        if self.kind == "verdict" and self.verdict is None:
+            raise ValueError("a verdict says whether it was 'fraud' or 'genuine'")
+        if not self.event_id:
+            self.__dict__["event_id"] = f"{self.kind}:{self.source}:{self.about}"
+        return self
+
+    def fraud(self) -> bool | None:
+        """Return whether this says fraud (True), genuine (False) or neither (None)."""
+        if self.kind in ("chargeback", "dispute"):
+            return True
+        if self.kind == "reversal":
+            return False
+        return None if self.verdict is None else self.verdict == "fraud"
+
+
+class Profile(Event):
+    """What is known about a customer and what they agreed to."""
+
+    user: Id
+    country: Country | None = None
+    segment: str | None = None
+    opened: AwareDatetime | None = None
+    email: ContactAddress | None = None
+    phone: ContactAddress | None = None
+    consent: tuple[str, ...] = ()

@@ -1,0 +1,55 @@
+"""Units of account: ISO 4217 currencies and declared units, each with the decimals it is exact to."""
+
+from decimal import Decimal
+
+from schemas.errors import BadMessage
+
+_NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_TWO_DECIMALS = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP "
+    "CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR "
+    "JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN "
+    "NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP "
+    "SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VES WST XCD YER ZAR ZMW ZWG"
+)
+_THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND"
+_DECLARED = {"SAT": 0, "BTC": 8, "MILES": 0, "POINTS": 0}
+
+EXPONENTS: dict[str, int] = (
+    dict.fromkeys(_NO_DECIMALS.split(), 0)
+    | dict.fromkeys(_TWO_DECIMALS.split(), 2)
+    | dict.fromkeys(_THREE_DECIMALS.split(), 3)
+    | _DECLARED
+)
+"""Decimals of each unit. A unit that is not here is refused, since its amounts would have no exact size."""
+
+_SCALES = {unit: 10**exponent for unit, exponent in EXPONENTS.items()}
+
+
+def minor_units(amount: Decimal, unit: str) -> int:
+    """Return the amount as a whole number of the unit's smallest part.
+
+    Raises BadMessage for an unknown unit and for an amount finer than the unit.
+
+    >>> minor_units(Decimal("12.30"), "EUR")
+    1230
+    """
+    scale = _SCALES.get(unit)
+    if scale is None:
+        raise BadMessage("unknown_unit", f"currency {unit!r} is neither ISO 4217 nor declared")
+    scaled = amount * scale
+    whole = int(scaled)
+    if whole != scaled:
+        raise BadMessage(
+            "inexact_amount", f"amount {amount} is finer than {unit}, which has {EXPONENTS[unit]} decimals"
+        )
+    return whole
+
+
+def major(minor: float, unit: str) -> float:
+    """Return a number of minor units (an amount or a mean of amounts) in the unit itself.
+
+    >>> major(1230, "EUR")
+    12.3
+    """
+    return float(minor / _SCALES[unit])
