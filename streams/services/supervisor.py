@@ -131,7 +131,7 @@ class _Ledger:
         while not _SERVICES[part].is_ready(port):
             if not self.runs(part) or time.monotonic() > deadline:
                 self.end(part)
-                raise ServiceFailed(f"{part} did not come up; {self._log(part)} ends with:\n{self._last_words(part)}")
+                raise ServiceFailed(f"{part} did not come up. Its log ends with:\n{self._last_words(part)}")
             time.sleep(POLL_SECONDS)
 
     def end(self, part: Part) -> None:
