@@ -1,0 +1,136 @@
+"""The arithmetic of an additive logistic regression, compiled at its first use and cached.
+
+No fast-math: a score is the same to the last bit wherever it is computed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from online_models.additive_state import Additive
+from online_models.base import Vector
+from online_models.compiled import compiled
+
+CENTRE_MEMORY = 1_000.0
+"""Examples over which a feature's typical contribution is averaged."""
+
+
+@compiled
+def _knot_below(value: float, knots: Vector) -> int:
+    """Return the index of the last knot not above `value`, -1 when there is none."""
+    low, high = 0, knots.size
+    while low < high:
+        middle = (low + high) // 2
+        if knots[middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
+
+
+@compiled
+def _share_above(value: float, knots: Vector, below: int) -> float:
+    """Return how far `value` has come from one knot to the next, in [0, 1); 0 outside the knots."""
+    if below < 0 or below + 1 >= knots.size or math.isinf(knots[below + 1]):
+        return 0.0
+    return float((value - knots[below]) / (knots[below + 1] - knots[below]))
+
+
+@compiled
+def _contribution(value: float, knots: Vector, weights: Vector) -> float:
+    if math.isnan(value):
+        return float(weights[-1])
+    below = _knot_below(value, knots)
+    share = _share_above(value, knots, below)
+    first = max(below, 0)
+    if share == 0.0:
+        return float(weights[first])
+    return float(weights[first] * (1.0 - share) + weights[first + 1] * share)
+
+
+@compiled
+def contributions(x: Vector, model: Additive) -> Vector:
+    """Return each feature's log-odds less what it typically contributes."""
+    terms = np.empty(x.size)
+    for f in range(x.size):
+        terms[f] = _contribution(x[f], model.knots[f], model.weights[f]) - model.centre[f]
+    return terms
+
+
+@compiled
+def intercept(model: Additive) -> float:
+    """Return the log-odds when every feature contributes what it typically does."""
+    total = model.scalars[0]
+    for f in range(model.centre.size):
+        total += model.centre[f]
+    return float(total)
+
+
+@compiled
+def probability(logit: float) -> float:
+    """Return the logistic function of `logit`, without overflow."""
+    if logit >= 0.0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    odds = math.exp(logit)
+    return odds / (1.0 + odds)
+
+
+@compiled
+def score(x: Vector, model: Additive) -> float:
+    """Return the probability of the positive label; NaN when a value is infinite."""
+    logit = intercept(model)
+    for f in range(x.size):
+        if math.isinf(x[f]):
+            return math.nan
+        logit += _contribution(x[f], model.knots[f], model.weights[f]) - model.centre[f]
+    return probability(logit)
+
+
+@compiled
+def _step(model: Additive, f: int, cell: int, gradient: float) -> None:
+    """Move one weight as `river.optim.FTRLProximal` does: a gradient acts when its cell is next learned."""
+    alpha, beta, l1, l2 = model.rates[0], model.rates[1], model.rates[2], model.rates[3]
+    z, n = model.z[f, cell], model.n[f, cell]
+    if abs(z) > l1:
+        model.weights[f, cell] = -(z - math.copysign(l1, z)) / ((beta + math.sqrt(n)) / alpha + l2)
+    grown = n + gradient * gradient
+    model.z[f, cell] = z + gradient - (math.sqrt(grown) - math.sqrt(n)) / alpha * model.weights[f, cell]
+    model.n[f, cell] = grown
+
+
+@compiled
+def _learn_feature(value: float, f: int, gradient: float, model: Additive) -> None:
+    """Step on the one or two cells that `value` touches, and count it in the histogram."""
+    if math.isnan(value):
+        _step(model, f, model.weights.shape[1] - 1, gradient)
+        return
+    knots = model.knots[f]
+    below = _knot_below(value, knots)
+    share = _share_above(value, knots, below)
+    first = max(below, 0)
+    _step(model, f, first, gradient * (1.0 - share))
+    if share > 0.0:
+        _step(model, f, first + 1, gradient * share)
+    on_knot = below >= 0 and knots[below] == value
+    model.counts[f, 2 * below + 1 if on_knot else 2 * below + 2] += 1.0
+    model.extent[f, 0] = min(model.extent[f, 0], value)
+    model.extent[f, 1] = max(model.extent[f, 1], value)
+
+
+@compiled
+def learn(x: Vector, target: float, weight: float, model: Additive) -> bool:
+    """Learn one example by log loss; False, with nothing changed, when a value is infinite."""
+    predicted = score(x, model)
+    if math.isnan(predicted):
+        return False
+    gradient = weight * (predicted - target)
+    model.scalars[1] += 1.0
+    pace = 1.0 / min(model.scalars[1], CENTRE_MEMORY)
+    for f in range(x.size):
+        value = _contribution(x[f], model.knots[f], model.weights[f])
+        _learn_feature(x[f], f, gradient, model)
+        model.centre[f] += pace * (value - model.centre[f])
+    model.scalars[0] -= model.rates[4] * gradient
+    return True
