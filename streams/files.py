@@ -1,0 +1,132 @@
+"""Rows of CSV, JSON lines and Parquet files, plain or compressed, a batch at a time."""
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import orjson
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from schemas.errors import BadMessage
+
+BATCH_ROWS = 10_000
+CSV_BLOCK = 1 << 20
+
+
+class UnreadableFile(ValueError):
+    """The file is missing, of an unknown sort, or not what its name says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Consecutive rows of a file as columns of Python values; `refused` are those that are no rows at all."""
+
+    columns: dict[str, Sequence[Any]]
+    count: int
+    refused: dict[int, BadMessage] = field(default_factory=dict)
+
+
+def kind(path: Path) -> str:
+    """Return "csv", "json" (JSON lines) or "parquet". Raises UnreadableFile when the name says none of them.
+
+    >>> kind(Path("day.csv.gz"))
+    'csv'
+    """
+    ending = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
+    kinds = {"csv": "csv", "jsonl": "json", "ndjson": "json", "json": "json", "parquet": "parquet", "pq": "parquet"}
+    if not path.is_file():
+        raise UnreadableFile(f"{path} is no file")
+    if ending not in kinds:
+        raise UnreadableFile(f"{path.name} is none of .csv, .jsonl or .parquet (each but the last also as .gz)")
+    return kinds[ending]
+
+
+def read(path: Path) -> Iterator[Rows]:
+    """Yield the rows of a file in its order. CSV values are text; an empty cell is None."""
+    reader = {"csv": _csv, "json": _json, "parquet": _parquet}[kind(path)]
+    with _naming(path):
+        yield from reader(path)
+
+
+def lines(path: Path) -> Iterator[list[bytes]]:
+    """Yield the lines of a JSON lines file in batches, blank ones left out."""
+    with _naming(path), _opened(path) as file:
+        filled = (line for line in file if not line.isspace())
+        while batch := list(islice(filled, BATCH_ROWS)):
+            yield batch
+
+
+def _parquet(path: Path) -> Iterator[Rows]:
+    with pa.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            yield _rows(batch)
+
+
+def _csv(path: Path) -> Iterator[Rows]:
+    with pa.input_stream(path, compression="detect") as file:
+        names = pa.csv.open_csv(file, pa.csv.ReadOptions(block_size=CSV_BLOCK)).schema.names
+    convert = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+    )
+    with pa.input_stream(path, compression="detect") as file:
+        for batch in pa.csv.open_csv(file, pa.csv.ReadOptions(block_size=CSV_BLOCK), convert_options=convert):
+            yield _rows(batch)
+
+
+def _json(path: Path) -> Iterator[Rows]:
+    for batch in lines(path):
+        refused: dict[int, BadMessage] = {}
+        rows = [_object(line, index, refused) for index, line in enumerate(batch)]
+        names = dict.fromkeys(name for row in rows for name in row)
+        yield Rows({name: [row.get(name) for row in rows] for name in names}, len(rows), refused)
+
+
+def _object(line: bytes, index: int, refused: dict[int, BadMessage]) -> dict[str, Any]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        refused[index] = BadMessage("not_json", str(error))
+        return {}
+    if not isinstance(row, dict):
+        refused[index] = BadMessage("invalid_field", f"message: a line is one JSON object (got {line[:80]!r})")
+        return {}
+    return row
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise UnreadableFile(f"{path}: {error}") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path)) if path.name.endswith(".gz") else path.open("rb")
+
+
+def _rows(batch: Any) -> Rows:
+    return Rows(dict(zip(batch.schema.names, map(_values, batch.columns), strict=True)), batch.num_rows)
+
+
+def _values(column: Any) -> list[Any]:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _values(column.dictionary_decode())
+    if pa.types.is_timestamp(kind):
+        moments = column.cast(pa.timestamp("us", kind.tz), safe=False)
+        found: list[Any] = moments.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype(object).tolist()
+        return [moment and moment.replace(tzinfo=UTC) for moment in found] if kind.tz else found
+    if column.null_count == 0 and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        numbers: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+        return numbers
+    values: list[Any] = column.to_pylist()
+    return values

@@ -1,0 +1,202 @@
+"""Mappings: how the rows of somebody's file become messages of a topic, and their labels feedback that comes later."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from heapq import heappop, heappush
+from itertools import chain, count
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import orjson
+import yaml
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from schemas.errors import BadMessage
+from schemas.events import Feedback, Transaction
+from schemas.privacy import Tokeniser
+from schemas.records import AnyRecord, AnyTopic, Record
+from schemas.topics import BY_NAME, FEEDBACK
+from streams.cleaning import Number, Rule, Text, Time
+from streams.files import Rows, kind, lines, read
+
+Refuse = Callable[[int, BadMessage], None]
+"""Told the number of a row (from 0) that is no message, and why."""
+
+
+class MappingError(ValueError):
+    """A mapping is wrong or does not fit its file; the message names the file and the key."""
+
+
+def _column(given: Any) -> Any:
+    return {"column": given} if isinstance(given, str) else given
+
+
+class Source(Rule):
+    """Where a field comes from: a column, and at most one way to clean it."""
+
+    column: str
+    text: Text | None = None
+    number: Number | None = None
+    time: Time | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_clean(self) -> Self:
+        if len(self.model_fields_set - {"column"}) > 1:
+            raise ValueError("a field is cleaned as `text`, as `number` or as `time`, not as two of them")
+        return self
+
+    def values(self, rows: Rows) -> Sequence[Any]:
+        """Return the field's value for each row."""
+        values = rows.columns.get(self.column) or [None] * rows.count
+        rule = self.text or self.number or self.time
+        return values if rule is None else rule.convert(values)
+
+
+class LabelSource(Rule):
+    """The column that tells, in hindsight, which rows were fraud, and the values that say so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    column: str
+    fraud: tuple[str, ...] = ("1", "true", "yes")
+
+    def frauds(self, rows: Rows) -> list[bool]:
+        """Return whether each row was fraud."""
+        said = frozenset(text.lower() for text in self.fraud)
+        return [str(value).lower() in said for value in rows.columns.get(self.column, [None] * rows.count)]
+
+
+class Mapping(Rule):
+    """A topic's fields in terms of a file's columns. Rows that `only` does not select are left out."""
+
+    topic: Annotated[str, Field(pattern="|".join(f"^{name}$" for name in BY_NAME))]
+    fields: dict[str, Annotated[Source, BeforeValidator(_column)]]
+    constants: dict[str, Any] = Field(default_factory=dict)
+    only: LabelSource | None = None
+    label: LabelSource | None = None
+
+    @model_validator(mode="after")
+    def _tells_all_that_is_required(self) -> Self:
+        for name, info in BY_NAME[self.topic].model.model_fields.items():
+            if info.is_required() and name not in self.fields and name not in self.constants:
+                raise ValueError(f"{self.topic} needs `{name}`: name its column under `fields`, or a constant")
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a mapping. Raises MappingError, which names the file and the key."""
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text()), context=path.parent)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise MappingError(f"{path} cannot be read: {error}") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in first["loc"]) or "the mapping"
+            raise MappingError(f"{path}: {key}: {first['msg']}") from None
+
+    def refuse_other_columns(self, columns: Sequence[str]) -> None:
+        """Raise MappingError unless a file with these columns has all that is named here."""
+        wanted = {name: source.column for name, source in self.fields.items()}
+        wanted |= {name: part.column for name in ("only", "label") if (part := getattr(self, name))}
+        for name, column in wanted.items():
+            if column not in columns:
+                raise MappingError(f"{name}: the file has no column {column!r}; it has {', '.join(sorted(columns))}")
+
+    def encode(self, rows: Rows) -> list[bytes]:
+        """Return the JSON of each row's message."""
+        columns = {name: source.values(rows) for name, source in self.fields.items()}
+        return encoded(columns | {name: [value] * rows.count for name, value in self.constants.items()})
+
+
+def records(  # noqa: PLR0913 - the whole contract of a file in one place
+    path: Path,
+    topic: AnyTopic,
+    mapping: Mapping | None = None,
+    *,
+    label_delay_ms: int | None = None,
+    tokeniser: Tokeniser | None = None,
+    refuse: Refuse | None = None,
+) -> Iterator[AnyRecord]:
+    """Yield the rows of a file as records of `topic`, in the file's order, each with its row's number as offset.
+
+    Where the mapping has a label and `label_delay_ms` is given, each fraud's chargeback follows that much after it,
+    merged by event time: before a row of the same time. Without a mapping, columns are fields. A row that is no
+    message goes to `refuse`; without it, it raises BadMessage.
+    """
+    if mapping is not None and mapping.topic != topic.name:
+        raise MappingError(f"the mapping is for {mapping.topic}, not {topic.name}")
+    batches = _as_they_are(path, topic, tokeniser) if mapping is None else _mapped(path, topic, mapping, tokeniser)
+    labelled = _recorded(topic, batches, refuse or _raise)
+    if label_delay_ms is None or mapping is None or mapping.label is None:
+        return (record for record, _ in labelled)
+    return with_chargebacks(labelled, label_delay_ms)
+
+
+def with_chargebacks(labelled: Iterator[tuple[AnyRecord, bool]], delay_ms: int) -> Iterator[AnyRecord]:
+    """Yield the records, and for each one marked as fraud its chargeback, `delay_ms` later and before its equals."""
+    pending: list[tuple[int, int, AnyRecord]] = []
+    offsets = count()
+    for record, fraud in labelled:
+        while pending and pending[0][0] <= record.time:
+            yield _numbered(heappop(pending)[2], next(offsets))
+        yield record
+        if fraud:
+            heappush(pending, (record.time + delay_ms, record.offset, _chargeback(record, delay_ms)))
+    while pending:
+        yield _numbered(heappop(pending)[2], next(offsets))
+
+
+def _chargeback(record: AnyRecord, delay_ms: int) -> AnyRecord:
+    about: Transaction = record.message
+    time = about.event_time + timedelta(milliseconds=delay_ms)
+    message = Feedback(event_time=time, tenant=about.tenant, about=about.event_id, kind="chargeback")
+    return Record(FEEDBACK, message, message.event_id)
+
+
+def _numbered(record: AnyRecord, offset: int) -> AnyRecord:
+    return Record(record.topic, record.message, record.id, record.partition, offset)
+
+
+Decoded = tuple[list[Any], Sequence[bool]]
+
+
+def _as_they_are(path: Path, topic: AnyTopic, tokeniser: Tokeniser | None) -> Iterator[Decoded]:
+    values = lines(path) if kind(path) == "json" else (encoded(rows.columns) for rows in read(path))
+    for batch in values:
+        yield topic.decode_batch(batch, tokeniser), [False] * len(batch)
+
+
+def encoded(columns: dict[str, Sequence[Any]]) -> list[bytes]:
+    """Return each row as a JSON object, without the columns it has nothing in."""
+    names = tuple(columns)
+    rows = (dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    if any(None in values for values in columns.values()):
+        rows = ({name: value for name, value in row.items() if value is not None} for row in rows)
+    return [orjson.dumps(row, default=str) for row in rows]
+
+
+def _mapped(path: Path, topic: AnyTopic, mapping: Mapping, tokeniser: Tokeniser | None) -> Iterator[Decoded]:
+    for rows in read(path):
+        if kind(path) != "json":
+            mapping.refuse_other_columns(list(rows.columns))
+        decoded = topic.decode_batch(mapping.encode(rows), tokeniser)
+        for index, bad in rows.refused.items():
+            decoded[index] = bad
+        frauds = [False] * rows.count if mapping.label is None else mapping.label.frauds(rows)
+        if mapping.only is not None:
+            wanted = mapping.only.frauds(rows)
+            decoded = [message for message, chosen in zip(decoded, wanted, strict=True) if chosen]
+        yield decoded, frauds
+
+
+def _recorded(topic: AnyTopic, batches: Iterator[Decoded], refuse: Refuse) -> Iterator[tuple[AnyRecord, bool]]:
+    rows = chain.from_iterable(zip(*batch, strict=True) for batch in batches)
+    for offset, (message, fraud) in enumerate(rows):
+        if isinstance(message, BadMessage):
+            refuse(offset, message)
+        else:
+            yield Record(topic, message, message.event_id, 0, offset), fraud
+
+
+def _raise(row: int, bad: BadMessage) -> None:
+    raise BadMessage(bad.reason, f"row {row}: {bad.detail}")
