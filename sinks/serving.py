@@ -1,0 +1,250 @@
+"""Results in Redis: what is written, how it is read, and the key layout between them.
+
+| key                               | type   | value                                             | kept       |
+|-----------------------------------|--------|---------------------------------------------------|------------|
+| `hr:{tenant}:score:{event_id}`    | string | FraudScore                                        | 7 days     |
+| `hr:{tenant}:user:{user}:risk`    | string | order + the FraudScore of the user's newest event | 90 days    |
+| `hr:{tenant}:card:{card}:risk`    | string | order + the FraudScore of the card's newest event | 90 days    |
+| `hr:{tenant}:terminal:{id}:risk`  | string | order + the FraudScore of the terminal's newest   | 90 days    |
+| `hr:{tenant}:user:{user}:features`| string | order + the CardFeatures of the user's newest     | 90 days    |
+| `hr:{tenant}:models`              | hash   | model → order + its newest ModelVersion, no blob  | for good   |
+| `hr:{tenant}:models:{m}:{version}`| string | ModelVersion with its signed blob                 | 90 days    |
+| `hr:progress`                     | hash   | "processor/partition" → Progress                  | for good   |
+
+Values are JSON as it stands on the topics. The order before a newest value is 26 digits: the event time (a model's
+version), then the CRC-32 of the value, so that one of two values of the same millisecond wins, whichever comes first.
+The tenant is percent-encoded, which keeps one tenant's keys out of another's. No write needs two keys of one slot, so
+on Redis Cluster each result may be applied by itself; on one node a whole batch goes in one script.
+"""
+
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import quote
+from zlib import crc32
+
+import msgspec
+
+from schemas.records import DAY, AnyRecord, AnyTopic, Record
+from schemas.results import CardFeatures, FraudScore, ModelVersion
+from schemas.topics import BY_NAME, CARD_FEATURES, MODELS, SCORES
+from sinks.arrival import Arrivals
+from sinks.base import Encoded, Progress, refuse_foreign
+from sinks.connection import Scripted, Values, busy_when_away
+from sinks.progress import PROGRESS, merged_progress
+
+ORDER_DIGITS = 26
+ORDER_ZERO = 10**15  # makes times before 1970 positive, so that orders compare as text
+
+SCRIPT = """
+for i, key in ipairs(KEYS) do
+  local ttl, newest, field, value = unpack(ARGV, i * 4 - 3, i * 4)
+  local stored = ''
+  if newest == '1' then
+    stored = field == '' and redis.call('GETRANGE', key, 0, 25)
+      or string.sub(redis.call('HGET', key, field) or '', 1, 26)
+  end
+  if newest == '0' or stored <= string.sub(value, 1, 26) then
+    if field ~= '' then redis.call('HSET', key, field, value)
+    elseif ttl == '0' then redis.call('SET', key, value)
+    else redis.call('SET', key, value, 'PX', ttl) end
+  end
+end
+"""
+
+
+class Served(NamedTuple):
+    """One value for readers, and where it is kept.
+
+    `ttl_ms` 0 keeps it for good. With an `order` (an event time, a version) the value yields to one of a higher order;
+    without, it is written once. With a `field` the key is a hash.
+    """
+
+    key: str
+    value: bytes
+    ttl_ms: int
+    order: int | None = None
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long each kind of result is served, in milliseconds."""
+
+    scores_ms: int = 7 * DAY
+    newest_ms: int = 90 * DAY
+    models_ms: int = 90 * DAY
+
+
+def serve(record: AnyRecord, encoded: bytes, keep: Keep = Keep()) -> tuple[Served, ...]:
+    """Return what is served of an output record whose JSON is `encoded`; () for what nobody reads by key."""
+    match record.message:
+        case FraudScore() as score:
+            return _served_score(score, encoded, keep)
+        case CardFeatures(duplicate=False) as known:
+            key = f"{prefix(known.tenant)}:user:{known.user}:features"
+            return (Served(key, encoded, keep.newest_ms, known.event_time),)
+        case ModelVersion() as version:
+            return _served_model(version, encoded, keep)
+    return ()
+
+
+def apply(pipeline: Scripted, served: Iterable[Served]) -> Any:
+    """Write all of `served` by one atomic script, on a client or queued on a pipeline; nothing for nothing."""
+    keys: list[str] = []
+    arguments: list[bytes | str | int] = []
+    for (key, field), (ttl, newest, value) in _settled(served).items():
+        keys.append(key)
+        arguments += (ttl, newest, field, value)
+    return pipeline.eval(SCRIPT, len(keys), *keys, *arguments) if keys else None
+
+
+class ServingSink:
+    """Writes results for readers from their topics, where the engine's checkpoint does not do it."""
+
+    inputs: tuple[AnyTopic, ...] = (SCORES, CARD_FEATURES, MODELS)
+
+    def __init__(self, client: Values, keep: Keep = Keep()) -> None:
+        self._client = client
+        self._keep = keep
+
+    async def write(self, records: Sequence[Encoded]) -> None:
+        """Serve the records. Raises SinkBusy, BadMessage for bytes that are no message, ValueError for their topic."""
+        refuse_foreign(self, records)
+        served = served_of(records, self._keep)
+        if served:
+            with busy_when_away():
+                await apply(self._client, served)
+
+
+class Reader:
+    """Reads results from Redis by the reader's key; see ResultReader."""
+
+    def __init__(self, client: Values) -> None:
+        self._client = client
+        self._arrivals = Arrivals(lambda keys: _answer(client.mget(keys)))
+
+    async def score(self, event_id: str, tenant: str = "default") -> bytes | None:
+        """Return the FraudScore of an event."""
+        return await self._get(score_key(tenant, event_id))
+
+    async def wait_for_score(self, event_id: str, timeout_ms: int, tenant: str = "default") -> bytes | None:
+        """Return the FraudScore of an event as soon as it is there; None when it is not within `timeout_ms`."""
+        return await self._arrivals.value(score_key(tenant, event_id), timeout_ms)
+
+    async def user_risk(self, user: str, tenant: str = "default") -> bytes | None:
+        """Return the FraudScore of a user's newest event."""
+        return await self._newest(f"{prefix(tenant)}:user:{user}:risk")
+
+    async def user_features(self, user: str, tenant: str = "default") -> bytes | None:
+        """Return the CardFeatures of a user's newest event."""
+        return await self._newest(f"{prefix(tenant)}:user:{user}:features")
+
+    async def card(self, card: str, tenant: str = "default") -> bytes | None:
+        """Return the FraudScore of a card's newest event; `card` is the card's token."""
+        return await self._newest(f"{prefix(tenant)}:card:{card}:risk")
+
+    async def terminal(self, terminal: str, tenant: str = "default") -> bytes | None:
+        """Return the FraudScore of a terminal's newest event; its vector holds the terminal's features."""
+        return await self._newest(f"{prefix(tenant)}:terminal:{terminal}:risk")
+
+    async def models(self, tenant: str = "default") -> Mapping[str, bytes]:
+        """Return the newest ModelVersion of each model, without its blob."""
+        found = await _answer(self._client.hgetall(models_key(tenant)))
+        return {model.decode(): value[ORDER_DIGITS:] for model, value in sorted(found.items())}
+
+    async def model_version(self, model: str, version: int, tenant: str = "default") -> bytes | None:
+        """Return a ModelVersion with its signed blob."""
+        return await self._get(f"{models_key(tenant)}:{model}:{version}")
+
+    async def progress(self) -> Mapping[str, Progress]:
+        """Return how far each processor has come."""
+        return merged_progress(await _answer(self._client.hgetall(PROGRESS)))
+
+    async def aclose(self) -> None:
+        """Close the client; whoever still waits for a score is told None."""
+        await self._arrivals.aclose()
+        await self._client.aclose()
+
+    async def _get(self, key: str) -> bytes | None:
+        value: bytes | None = await _answer(self._client.get(key))
+        return value
+
+    async def _newest(self, key: str) -> bytes | None:
+        value = await self._get(key)
+        return value and value[ORDER_DIGITS:]
+
+
+async def _answer(question: Awaitable[Any]) -> Any:
+    with busy_when_away():
+        return await question
+
+
+def served_of(records: Sequence[Encoded], keep: Keep) -> list[Served]:
+    """Return what is served of encoded records. Raises BadMessage."""
+    served: list[Served] = []
+    for encoded in records:
+        topic = BY_NAME[encoded.topic]
+        message = topic.decode(encoded.value)
+        served += serve(Record(topic, message, message.event_id), encoded.value, keep)
+    return served
+
+
+@lru_cache(4096)
+def prefix(tenant: str) -> str:
+    """Return what all keys of a tenant start with.
+
+    >>> prefix("a:b")
+    'hr:a%3Ab'
+    """
+    return f"hr:{quote(tenant, safe='')}"
+
+
+def score_key(tenant: str, event_id: str) -> str:
+    """Return where the FraudScore of an event is kept."""
+    return f"{prefix(tenant)}:score:{event_id}"
+
+
+def models_key(tenant: str) -> str:
+    """Return where the newest model versions are kept."""
+    return f"{prefix(tenant)}:models"
+
+
+def stamped(served: Served) -> bytes:
+    """Return a newest value behind its order, as it is stored."""
+    return b"%016d%010d" % ((served.order or 0) + ORDER_ZERO, crc32(served.value)) + served.value
+
+
+def _served_score(score: FraudScore, encoded: bytes, keep: Keep) -> tuple[Served, ...]:
+    tenant, time, ttl = prefix(score.tenant), score.event_time, keep.newest_ms
+    served = (
+        Served(f"{tenant}:score:{score.event_id}", encoded, keep.scores_ms),
+        Served(f"{tenant}:user:{score.user}:risk", encoded, ttl, time),
+        Served(f"{tenant}:terminal:{score.terminal}:risk", encoded, ttl, time),
+    )
+    return served if score.card is None else (*served, Served(f"{tenant}:card:{score.card}:risk", encoded, ttl, time))
+
+
+def _served_model(version: ModelVersion, encoded: bytes, keep: Keep) -> tuple[Served, ...]:
+    key = models_key(version.tenant)
+    described = MODELS.encode(msgspec.structs.replace(version, blob=""))
+    return (
+        Served(key, described, 0, version.version, version.model),
+        Served(f"{key}:{version.model}:{version.version}", encoded, keep.models_ms),
+    )
+
+
+def _settled(served: Iterable[Served]) -> dict[tuple[str, str], tuple[int, str, bytes]]:
+    """Return (ttl, whether it is a newest value, stored bytes) by key and field, the newest only of each."""
+    settled: dict[tuple[str, str], tuple[int, str, bytes]] = {}
+    for each in served:
+        at = (each.key, each.field)
+        if each.order is None:
+            settled[at] = (each.ttl_ms, "0", each.value)
+            continue
+        value = stamped(each)
+        known = settled.get(at)
+        if known is None or known[2][:ORDER_DIGITS] <= value[:ORDER_DIGITS]:
+            settled[at] = (each.ttl_ms, "1", value)
+    return settled
