@@ -1,11 +1,11 @@
 """Mappings: how the rows of somebody's file become messages of a topic, and their labels feedback that comes later."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from heapq import heappop, heappush
 from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 import yaml
@@ -21,6 +21,9 @@ from streams.files import Rows, kind, lines, read
 
 Refuse = Callable[[int, BadMessage], None]
 """Told the number of a row (from 0) that is no message, and why."""
+
+Kind = Literal["chargeback", "verdict"]
+Verdict = Literal["fraud", "genuine"] | None
 
 
 class MappingError(ValueError):
@@ -108,7 +111,7 @@ class Mapping(Rule):
         return encoded(columns | {name: [value] * rows.count for name, value in self.constants.items()})
 
 
-def records(  # noqa: PLR0913 - the whole contract of a file in one place
+def records(
     path: Path,
     topic: AnyTopic,
     mapping: Mapping | None = None,
@@ -129,27 +132,28 @@ def records(  # noqa: PLR0913 - the whole contract of a file in one place
     labelled = _recorded(topic, batches, refuse or _raise)
     if label_delay_ms is None or mapping is None or mapping.label is None:
         return (record for record, _ in labelled)
-    return with_chargebacks(labelled, label_delay_ms)
+    return with_feedback((record, feedback_on(record, label_delay_ms) if fraud else None) for record, fraud in labelled)
 
 
-def with_chargebacks(labelled: Iterator[tuple[AnyRecord, bool]], delay_ms: int) -> Iterator[AnyRecord]:
-    """Yield the records, and for each one marked as fraud its chargeback, `delay_ms` later and before its equals."""
+def with_feedback(pairs: Iterable[tuple[AnyRecord, AnyRecord | None]]) -> Iterator[AnyRecord]:
+    """Yield the first records in their order, and the feedback on each when its time has come, before its equals."""
     pending: list[tuple[int, int, AnyRecord]] = []
     offsets = count()
-    for record, fraud in labelled:
+    for index, (record, feedback) in enumerate(pairs):
         while pending and pending[0][0] <= record.time:
             yield _numbered(heappop(pending)[2], next(offsets))
         yield record
-        if fraud:
-            heappush(pending, (record.time + delay_ms, record.offset, _chargeback(record, delay_ms)))
+        if feedback is not None:
+            heappush(pending, (feedback.time, index, feedback))
     while pending:
         yield _numbered(heappop(pending)[2], next(offsets))
 
 
-def _chargeback(record: AnyRecord, delay_ms: int) -> AnyRecord:
+def feedback_on(record: AnyRecord, delay_ms: int, kind: Kind = "chargeback", verdict: Verdict = None) -> AnyRecord:
+    """Return what becomes known about a transaction `delay_ms` after it."""
     about: Transaction = record.message
     time = about.event_time + timedelta(milliseconds=delay_ms)
-    message = Feedback(event_time=time, tenant=about.tenant, about=about.event_id, kind="chargeback")
+    message = Feedback(event_time=time, tenant=about.tenant, about=about.event_id, kind=kind, verdict=verdict)
     return Record(FEEDBACK, message, message.event_id)
 
 
