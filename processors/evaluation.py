@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 TRAINING_DAYS = 7
 
 
-def handbook_metrics(  # noqa: PLR0913 - four columns, and the period they are read over
+def handbook_metrics(
     day: Column,
     customer: Column,
     label: Column,
@@ -51,9 +51,7 @@ def handbook_metrics(  # noqa: PLR0913 - four columns, and the period they are r
     }
 
 
-def scored_rows(  # noqa: PLR0913 - three columns, and the period they are read over
-    day: Column, customer: Column, label: Column, *, first_day: int, days: int, delay_days: int
-) -> Mask:
+def scored_rows(day: Column, customer: Column, label: Column, *, first_day: int, days: int, delay_days: int) -> Mask:
     """Return the mask of test-day rows whose customer is not yet known as defrauded.
 
     On each test day those are known who had a fraud dated from ``delay_days + 7`` days before the first test

@@ -49,8 +49,7 @@ def naive_kept(rows: list[Row]) -> list[Row]:
         for row in rows
         if FIRST_DAY <= row.day < FIRST_DAY + DAYS
         and not any(
-            past.label and past.customer == row.customer and FIRST_DAY - 14 <= past.day <= row.day - 8
-            for past in rows
+            past.label and past.customer == row.customer and FIRST_DAY - 14 <= past.day <= row.day - 8 for past in rows
         )
     ]
 
@@ -170,9 +169,7 @@ def test_the_order_of_rows_changes_nothing() -> None:
         )
     ]
     period = {"first_day": FIRST_DAY, "days": DAYS, "delay_days": DELAY, "k": 10}
-    assert handbook_metrics(*columns(rows), **period) == pytest.approx(
-        handbook_metrics(*columns(rows[::-1]), **period)
-    )
+    assert handbook_metrics(*columns(rows), **period) == pytest.approx(handbook_metrics(*columns(rows[::-1]), **period))
 
 
 def test_a_score_that_is_not_a_number_is_refused_only_where_it_is_read() -> None:
