@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from schemas.records import DAY, AnyRecord
+from schemas.records import AnyRecord
 from schemas.topics import FEEDBACK, TRANSACTIONS
 from streams.fraud_patterns import Pattern
 from streams.simulator import World, days, mix, simulate
