@@ -94,8 +94,9 @@ def test_down_ends_only_what_up_started(folder: Path) -> None:
 def test_a_service_that_dies_at_start_says_why(folder: Path) -> None:
     up(folder, [Part.REDIS])
     down(folder)
-    (folder / "redis" / "appendonly.aof").write_text("not what Redis writes")
-    with pytest.raises(ServiceFailed, match=r"redis did not come up(.|\n)*Bad file format"):
+    for file in (folder / "redis").rglob("*.aof*"):
+        file.write_text("not what Redis writes")
+    with pytest.raises(ServiceFailed, match=r"redis did not come up(.|\n)*(append only|AOF)"):
         up(folder, [Part.REDIS])
     assert not status(folder)[Part.REDIS].running
 
