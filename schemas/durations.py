@@ -6,12 +6,16 @@ _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w"
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*")
 
 
-def milliseconds(text: str) -> int:
+def milliseconds(text: str | int) -> int:
     """Return the milliseconds of a span such as "7d", "1h30m" or "250ms". Raises ValueError for anything else.
+
+    A whole number is taken as milliseconds already.
 
     >>> milliseconds("1h30m")
     5400000
     """
+    if isinstance(text, int):
+        return text
     parts = _PART.findall(text.strip())
     if not parts or _PART.sub("", text.strip()):
         raise ValueError(f"{text!r} is no duration: write a number and a unit, such as 7d, 12h, 30m, 10s or 250ms")

@@ -1,0 +1,49 @@
+"""What is published of a fraud model: the model, its calibration and its anomaly score, as one blob."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from online_models.anomaly import AnomalyScore
+from online_models.base import Model
+from online_models.calibration import Calibration
+from online_models.fraud import build
+
+
+class Release(NamedTuple):
+    """A model with the calibration and the anomaly detector that were learned beside it."""
+
+    model: Model
+    calibrator: Calibration
+    anomaly: AnomalyScore
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    model: bytes
+    calibrator: bytes
+    anomaly: bytes
+
+
+def new(kind: str, features: tuple[str, ...]) -> Release:
+    """Return a release that has learned nothing; `kind` is one that `online_models.fraud.build` knows."""
+    return Release(build(kind, features), Calibration(), AnomalyScore(features))
+
+
+def pack(release: Release) -> bytes:
+    """Return the release as one blob."""
+    return msgspec.msgpack.encode(
+        _Packed(release.model.snapshot(), release.calibrator.snapshot(), release.anomaly.snapshot())
+    )
+
+
+def unpack(blob: bytes, kind: str, features: tuple[str, ...]) -> Release:
+    """Return the release in a blob; ValueError when it is of other features or another kind.
+
+    A forest's blob is a pickle: only give this what a signature vouches for.
+    """
+    packed = msgspec.msgpack.decode(blob, type=_Packed)
+    release = new(kind, features)
+    release.model.restore(packed.model)
+    release.calibrator.restore(packed.calibrator)
+    release.anomaly.restore(packed.anomaly)
+    return release

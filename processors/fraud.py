@@ -1,0 +1,233 @@
+"""The second hop: scores each payment at its terminal with the newest published model, and says why."""
+
+from base64 import b64decode
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+from online_models.explanation import top
+
+from online_models.base import Explains, Model, Vector
+from online_models.release import Release, unpack
+from online_models.snapshots import BadSignature
+from processors.base import Said, Tables
+from processors.reasons import in_words
+from processors.rules import rule_score
+from processors.terminals import Terminal, TerminalHistory
+from schemas.records import DAY, AnyRecord
+from schemas.results import Alert, CardFeatures, Decision, FraudScore, Label, ModelVersion, Reason
+from schemas.topics import ALERTS, CARD_FEATURES, MODELS, SCORES, TERMINAL_LABELS
+
+REASONS = 3
+
+
+class Thresholds(NamedTuple):
+    """From which calibrated probability on a payment is challenged, reviewed and declined."""
+
+    challenge: float = 0.05
+    review: float = 0.20
+    decline: float = 0.60
+
+    def decision(self, probability: float) -> Decision:
+        """Return what to do at this probability of fraud.
+
+        >>> Thresholds().decision(0.25)
+        'review'
+        """
+        if probability < self.challenge:
+            return "approve"
+        if probability < self.review:
+            return "challenge"
+        return "review" if probability < self.decline else "decline"
+
+
+class Judgement(NamedTuple):
+    """What a model, or the rules, made of a vector."""
+
+    score: float
+    probability: float
+    reasons: tuple[Reason, ...]
+    other: float
+    intercept: float
+    anomaly: float
+
+
+class FraudScorer:
+    """Folds a terminal's payments and labels, and says a score for every payment.
+
+    `verify` returns the model blob of a signed one, or raises BadSignature: such a version never scores. Without a
+    usable model the rules score, and the score says so. `sample` in (0, 1] of the genuine outcomes will be learned
+    from; which, is decided here by a hash of the event id.
+    """
+
+    name = "fraud"
+    inputs = (CARD_FEATURES, TERMINAL_LABELS)
+    outputs = (SCORES, ALERTS)
+    tables = (MODELS,)
+    state = Terminal
+
+    def __init__(  # noqa: PLR0913
+        self,
+        customer_names: tuple[str, ...],
+        verify: Callable[[bytes], bytes],
+        champion: str = "fraud",
+        shadows: tuple[str, ...] = (),
+        label_window: int = 7 * DAY,
+        thresholds: Thresholds = Thresholds(),
+        sample: float = 1.0,
+    ) -> None:
+        self.history = TerminalHistory(label_window)
+        self.names = customer_names + self.history.names
+        self.features_id = blake2b(",".join(self.names).encode(), digest_size=6).hexdigest()
+        self._verify = verify
+        self._champion = champion
+        self._shadows = shadows
+        self._thresholds = thresholds
+        self._sample = sample
+        self._loaded: dict[str, tuple[str, Release | None]] = {}
+
+    def step(self, state: Terminal | None, record: AnyRecord, tables: Tables) -> tuple[Terminal | None, Iterable[Said]]:
+        """Return the terminal's next state and, for a payment, its score and any alert."""
+        message = record.message
+        if isinstance(message, Label):
+            if state is not None:
+                self.history.learn(state, message)
+            return state, ()
+        if state is None:
+            state = self.history.new()
+        newest = state.trails[0].watched
+        values = self.history.observe(state, message)
+        return state, self._say(message, message.customer + tuple(values), newest, tables)
+
+    def _say(self, payment: CardFeatures, vector: tuple[float, ...], newest: int, tables: Tables) -> Iterable[Said]:
+        versions = tables[MODELS]
+        score = self.score(payment, vector, newest, versions.get(self._champion), versions)
+        if score.decision in ("approve", "challenge"):
+            return (Said(SCORES, score),)
+        return (Said(SCORES, score), Said(ALERTS, _alert(score)))
+
+    def score(
+        self,
+        payment: CardFeatures,
+        vector: tuple[float, ...],
+        newest: int,
+        version: ModelVersion | None,
+        versions: "dict[str, ModelVersion]",
+    ) -> FraudScore:
+        """Return the score of a payment whose features are `vector`, under one model version (None: the rules)."""
+        x = np.array(vector, dtype=np.float64)
+        release = self._usable(version)
+        judged = judge(release, x, vector, self.names) if release is not None else rule_judgement(vector, self.names)
+        ages = {"customer": payment.customer_age, "terminal": payment.event_time - newest if newest >= 0 else -1}
+        if release is not None and version is not None:
+            ages["model"] = payment.event_time - version.learned_through
+        return FraudScore(
+            event_id=payment.event_id,
+            event_time=payment.event_time,
+            tenant=payment.tenant,
+            user=payment.user,
+            terminal=payment.terminal,
+            amount=payment.amount,
+            currency=payment.currency,
+            score=judged.score,
+            probability=judged.probability,
+            risk=round(100 * judged.probability),
+            decision=self._thresholds.decision(judged.probability),
+            source="rules" if release is None else "model",
+            model=self._champion,
+            version=0 if release is None or version is None else version.version,
+            features=self.features_id,
+            vector=vector,
+            reasons=judged.reasons,
+            other=judged.other,
+            intercept=judged.intercept,
+            anomaly=judged.anomaly,
+            shadow=self._shadow(x, versions),
+            ages=ages,
+            weight=self._weight(payment.event_id),
+            card=payment.card,
+            country=payment.country,
+            digest="" if version is None or release is None else version.digest,
+            input_topic=payment.input_topic,
+            input_partition=payment.input_partition,
+            input_offset=payment.input_offset,
+        )
+
+    def _shadow(self, x: Vector, versions: "dict[str, ModelVersion]") -> dict[str, float]:
+        scores = {}
+        for model in self._shadows:
+            release = self._usable(versions.get(model))
+            scores[model] = 0.0 if release is None else release.model.score_one(x)
+        return scores
+
+    def _usable(self, version: ModelVersion | None) -> Release | None:
+        """Return the model of a version, or None when there is none, it is forged, or it knows other features."""
+        if version is None:
+            return None
+        loaded = self._loaded.get(version.model)
+        if loaded is None or loaded[0] != version.digest:
+            loaded = self._loaded[version.model] = (version.digest, self._load(version))
+        return loaded[1]
+
+    def _load(self, version: ModelVersion) -> Release | None:
+        if version.features != self.features_id:
+            return None
+        try:
+            return unpack(self._verify(b64decode(version.blob)), version.kind, self.names)
+        except BadSignature:
+            return None
+
+    def _weight(self, event_id: str) -> float:
+        if self._sample >= 1.0:
+            return 1.0
+        drawn = int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest()) / 2**64
+        return 1.0 / self._sample if drawn < self._sample else 0.0
+
+
+def judge(release: Release, x: Vector, vector: tuple[float, ...], names: tuple[str, ...]) -> Judgement:
+    """Return what a release makes of a vector, with the largest contributions in words."""
+    model = release.model
+    score = model.score_one(x)
+    reasons, other, intercept = explained(model, x, vector, names)
+    return Judgement(
+        score, release.calibrator.calibrate(score), reasons, other, intercept, release.anomaly.score_one(x)
+    )
+
+
+def explained(
+    model: Model, x: Vector, vector: tuple[float, ...], names: tuple[str, ...]
+) -> tuple[tuple[Reason, ...], float, float]:
+    """Return the top reasons, what all other features add, and the intercept; they add up to the log-odds."""
+    if not isinstance(model, Explains):
+        return (), 0.0, 0.0
+    contributions = model.contributions(x)
+    facts = dict(zip(names, vector, strict=True))
+    chosen = top(contributions, REASONS)
+    reasons = tuple(
+        Reason(names[at], float(contributions[at]), in_words(names[at], vector[at], facts)) for at in chosen
+    )
+    return reasons, float(contributions.sum()) - sum(reason.contribution for reason in reasons), model.intercept
+
+
+def rule_judgement(vector: tuple[float, ...], names: tuple[str, ...]) -> Judgement:
+    """Return what the rules make of a vector: the answer while no model is usable."""
+    score, reasons = rule_score(dict(zip(names, vector, strict=True)))
+    return Judgement(score, score, reasons, 0.0, 0.0, 0.0)
+
+
+def _alert(score: FraudScore) -> Alert:
+    return Alert(
+        event_id=score.event_id,
+        event_time=score.event_time,
+        tenant=score.tenant,
+        user=score.user,
+        terminal=score.terminal,
+        amount=score.amount,
+        currency=score.currency,
+        risk=score.risk,
+        decision=score.decision,
+        reasons=score.reasons,
+        model=score.model,
+        version=score.version,
+    )

@@ -1,0 +1,155 @@
+"""Learning: folds matured examples into a model, and publishes a version of it now and then."""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+
+import msgspec
+import numpy as np
+from online_models.metrics import Quality, RollingQuality
+
+from online_models.release import Release, new, pack, unpack
+from online_models.snapshots import digest
+from processors.base import Said, Tables
+from schemas.records import DAY, AnyRecord
+from schemas.results import Example, ModelVersion
+from schemas.topics import EXAMPLES, MODELS
+
+
+class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    kind: str
+    features: tuple[str, ...]
+    release: bytes
+    metrics: bytes
+    version: int
+    examples: int
+    frauds: int
+    learned_through: int
+    since_published: int
+    published_at: int
+
+
+class Learner:
+    """A model being taught: the release, its progressive metrics, and how far it has come."""
+
+    def __init__(self, kind: str, features: tuple[str, ...]) -> None:
+        self.kind = kind
+        self.features = features
+        self.release: Release = new(kind, features)
+        self.metrics = RollingQuality()
+        self.version = 0
+        self.examples = 0
+        self.frauds = 0
+        self.learned_through = 0
+        self.since_published = 0
+        self.published_at = 0
+
+    def snapshot(self) -> bytes:
+        """Return the whole state, from which `restored` goes on bit for bit."""
+        return msgspec.msgpack.encode(
+            _Snapshot(
+                self.kind,
+                self.features,
+                pack(self.release),
+                self.metrics.snapshot(),
+                self.version,
+                self.examples,
+                self.frauds,
+                self.learned_through,
+                self.since_published,
+                self.published_at,
+            )
+        )
+
+    @classmethod
+    def restored(cls, blob: bytes) -> "Learner":
+        """Return the learner in a snapshot."""
+        kept = msgspec.msgpack.decode(blob, type=_Snapshot)
+        learner = cls(kept.kind, kept.features)
+        learner.release = unpack(kept.release, kept.kind, kept.features)
+        learner.metrics.restore(kept.metrics)
+        learner.version, learner.examples, learner.frauds = kept.version, kept.examples, kept.frauds
+        learner.learned_through, learner.since_published = kept.learned_through, kept.since_published
+        learner.published_at = kept.published_at
+        return learner
+
+
+class FraudLearner:
+    """Folds the examples of a model into it, in the order they matured.
+
+    A version is published every `every` examples or `at_most` milliseconds of event time, whichever comes first, and
+    once the model is ready. `sign` signs its blob. `kinds` says what kind of model each model id is.
+    """
+
+    name = "learning"
+    inputs = (EXAMPLES,)
+    outputs = (MODELS,)
+    tables = ()
+    state = Learner
+
+    def __init__(
+        self,
+        features: tuple[str, ...],
+        features_id: str,
+        sign: Callable[[bytes], bytes],
+        kinds: dict[str, str],
+        every: int = 1_000,
+        at_most: int = DAY,
+    ) -> None:
+        self._features = features
+        self._features_id = features_id
+        self._sign = sign
+        self._kinds = kinds
+        self._every = every
+        self._at_most = at_most
+
+    def step(self, state: Learner | None, record: AnyRecord, tables: Tables) -> tuple[Learner | None, Iterable[Said]]:
+        """Return the model with one example more, and a version where one is due."""
+        example = record.message
+        if state is None:
+            state = Learner(self._kinds[example.model], self._features)
+        self._learn(state, example)
+        if not self._is_due(state, example.matured_at):
+            return state, ()
+        return state, (Said(MODELS, self._published(state, example)),)
+
+    def _learn(self, state: Learner, example: Example) -> None:
+        state.metrics.add(example.label, example.score)
+        if example.version:
+            state.release.calibrator.learn_one(example.score, example.label)
+        if example.weight:
+            x = np.array(example.vector, dtype=np.float64)
+            state.release.model.learn_one(x, example.label, example.weight)
+            state.release.anomaly.learn_one(x)
+        state.examples += 1
+        state.frauds += example.label
+        state.since_published += 1
+        state.learned_through = max(state.learned_through, example.matured_at)
+
+    def _is_due(self, state: Learner, now: int) -> bool:
+        if not getattr(state.release.model, "ready", True):
+            return False
+        return state.since_published >= self._every or now - state.published_at >= self._at_most
+
+    def _published(self, state: Learner, example: Example) -> ModelVersion:
+        state.version += 1
+        state.since_published = 0
+        state.published_at = example.matured_at
+        signed = self._sign(pack(state.release))
+        return ModelVersion(
+            event_id=f"{example.model}@{state.version}",
+            event_time=state.learned_through,
+            model=example.model,
+            version=state.version,
+            kind=state.kind,
+            digest=digest(signed),
+            blob=b64encode(signed).decode(),
+            features=self._features_id,
+            examples=state.examples,
+            frauds=state.frauds,
+            learned_through=state.learned_through,
+            metrics=_numbers(state.metrics.quality()),
+        )
+
+
+def _numbers(quality: Quality) -> dict[str, float]:
+    return {name: float(value) for name, value in msgspec.structs.asdict(quality).items() if value is not None}

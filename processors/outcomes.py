@@ -1,0 +1,179 @@
+"""Waiting for the truth: joins feedback to the score it is about, and lets unlabelled payments mature as genuine."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from processors.base import Said, Tables
+from schemas.events import Feedback
+from schemas.records import DAY, AnyRecord, Due
+from schemas.results import Example, FraudScore, Label
+from schemas.topics import CUSTOMER_LABELS, EXAMPLES, FEEDBACK, SCORES, TERMINAL_LABELS
+
+GENUINE, FRAUD = 1, 2
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a feedback said: fraud or not, when it became known, who said it and how sure they are."""
+
+    fraud: bool
+    at: int
+    source: str
+    confidence: float
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """What must be kept of a score until its label: the vector it was made from, and whom it was about."""
+
+    event_id: str
+    event_time: int
+    user: str
+    terminal: str
+    amount: float
+    currency: str
+    score: float
+    probability: float
+    model: str
+    version: int
+    vector: tuple[float | None, ...]
+    shadow: dict[str, float]
+    weight: float
+
+
+class Waiting(msgspec.Struct):
+    """One payment on its way to the truth. `taught` holds GENUINE and FRAUD once an example of it was said."""
+
+    due: int | None
+    tenant: str
+    scored: Scored | None = None
+    told: Told | None = None
+    taught: int = 0
+
+
+class FraudOutcomes:
+    """Folds a payment's score and feedback into at most one example per class.
+
+    A fraud label speaks at once. Without one, the payment matures as genuine when the watermark exceeds its time plus
+    `label_window`; a label dated exactly then is in time. What is known is forgotten `late_horizon` after that; a
+    fraud label in between corrects the features and teaches once, marked late. A feedback that comes before its score
+    waits for it as long.
+    """
+
+    name = "outcomes"
+    inputs = (SCORES, FEEDBACK)
+    outputs = (EXAMPLES, CUSTOMER_LABELS, TERMINAL_LABELS)
+    tables = ()
+    state = Waiting
+
+    def __init__(self, label_window: int = 7 * DAY, late_horizon: int = 30 * DAY) -> None:
+        self._label_window = label_window
+        self._late_horizon = late_horizon
+
+    def step(self, state: Waiting | None, record: AnyRecord, tables: Tables) -> tuple[Waiting | None, Iterable[Said]]:
+        """Return the payment's next state, and the example and labels that came of it."""
+        match record.message:
+            case FraudScore() as score:
+                return self._scored(state, score)
+            case Feedback() as feedback:
+                return self._told(state, feedback)
+            case Due(at=at):
+                return self._matured(state, at)
+            case other:
+                raise TypeError(f"{self.name} does not read {type(other).__name__}")
+
+    def _scored(self, state: Waiting | None, score: FraudScore) -> tuple[Waiting, Iterable[Said]]:
+        if state is not None and state.scored is not None:
+            return state, ()
+        waiting = Waiting(due=score.event_time + self._label_window, tenant=score.tenant, scored=_kept(score))
+        if state is None or state.told is None:
+            return waiting, ()
+        return waiting, list(self._learn(waiting, state.told))
+
+    def _told(self, state: Waiting | None, feedback: Feedback) -> tuple[Waiting | None, Iterable[Said]]:
+        fraud = feedback.fraud()
+        if fraud is None:
+            return state, ()
+        at = feedback.time_ms()
+        told = Told(fraud, at, feedback.source, feedback.confidence)
+        if state is None or state.scored is None:
+            return Waiting(due=at + self._late_horizon, tenant=feedback.tenant, told=told), ()
+        return state, list(self._learn(state, told))
+
+    def _learn(self, state: Waiting, told: Told) -> Iterator[Said]:
+        scored = state.scored
+        if scored is None:
+            return
+        changed = state.told is None or state.told.fraud != told.fraud
+        state.told = told
+        if changed:
+            label = Label(
+                event_id=scored.event_id,
+                event_time=scored.event_time,
+                tenant=state.tenant,
+                user=scored.user,
+                terminal=scored.terminal,
+                fraud=told.fraud,
+                known_at=told.at,
+            )
+            yield Said(CUSTOMER_LABELS, label)
+            yield Said(TERMINAL_LABELS, label)
+        lesson = FRAUD if told.fraud else GENUINE
+        if not state.taught & lesson:
+            yield from _examples(state, scored, told)
+            state.taught |= lesson
+
+    def _matured(self, state: Waiting | None, at: int) -> tuple[Waiting | None, Iterable[Said]]:
+        if state is None or state.scored is None or at > state.scored.event_time + self._label_window:
+            return None, ()
+        state.due = at + self._late_horizon
+        if state.taught:
+            return state, ()
+        said = list(_examples(state, state.scored, Told(False, at, "window", 1.0)))
+        state.taught |= GENUINE
+        return state, said
+
+
+def _kept(score: FraudScore) -> Scored:
+    return Scored(
+        score.event_id,
+        score.event_time,
+        score.user,
+        score.terminal,
+        score.amount,
+        score.currency,
+        score.score,
+        score.probability,
+        score.model,
+        score.version,
+        score.vector,
+        score.shadow,
+        score.weight,
+    )
+
+
+def _examples(state: Waiting, scored: Scored, told: Told) -> Iterator[Said]:
+    """Say one example for the model that scored, and one for each in its shadow."""
+    for model, score in ((scored.model, scored.score), *scored.shadow.items()):
+        yield Said(
+            EXAMPLES,
+            Example(
+                event_id=scored.event_id,
+                event_time=scored.event_time,
+                tenant=state.tenant,
+                model=model,
+                label=told.fraud,
+                matured_at=told.at,
+                score=score,
+                probability=scored.probability if model == scored.model else score,
+                version=scored.version,
+                vector=scored.vector,
+                source=told.source,
+                confidence=told.confidence,
+                weight=1.0 if told.fraud else scored.weight,
+                late=bool(state.taught),
+                amount=scored.amount,
+                currency=scored.currency,
+                user=scored.user,
+                terminal=scored.terminal,
+            ),
+        )

@@ -1,0 +1,47 @@
+"""Puts the fraud pipeline together from settings: which processors, which models, which keys."""
+
+from functools import partial
+
+from online_models.snapshots import sign, verify
+from processors.customers import CustomerFeatures
+from processors.fraud import FraudScorer, Thresholds
+from processors.learning import FraudLearner
+from processors.outcomes import FraudOutcomes
+from streams.pipeline import Pipeline
+from streams.settings import Settings
+
+
+def fraud_pipeline(settings: Settings) -> Pipeline:
+    """Return the pipeline that scores card transactions and learns from their labels."""
+    features = CustomerFeatures(
+        label_window=settings.label_window, horizon=settings.dedupe_horizon, lateness=settings.lateness
+    )
+    scorer = fraud_scorer(settings, features)
+    return Pipeline(
+        (
+            features,
+            scorer,
+            FraudOutcomes(settings.label_window, settings.late_horizon),
+            FraudLearner(
+                scorer.names,
+                scorer.features_id,
+                sign=partial(sign, key=settings.key("models")),
+                kinds={settings.champion: settings.model, **settings.shadows},
+                every=settings.publish_every,
+                at_most=settings.publish_at_most,
+            ),
+        )
+    )
+
+
+def fraud_scorer(settings: Settings, features: CustomerFeatures | None = None) -> FraudScorer:
+    """Return the scorer of the settings, which is also what explains a score again."""
+    return FraudScorer(
+        (features or CustomerFeatures(label_window=settings.label_window)).names,
+        verify=partial(verify, key=settings.key("models")),
+        champion=settings.champion,
+        shadows=tuple(settings.shadows),
+        label_window=settings.label_window,
+        thresholds=Thresholds(settings.challenge, settings.review, settings.decline),
+        sample=settings.sample_genuine,
+    )

@@ -1,0 +1,48 @@
+"""A pipeline: processors wired by the topics they read and write, and nothing else."""
+
+from dataclasses import dataclass
+
+from processors.base import AnyProcessor
+from schemas.records import AnyTopic
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The processors of a pipeline. Topics do the wiring; a topic that nobody here writes comes from outside.
+
+    Raises ValueError when two processors share a name, or when the topics that one processor joins differ in their
+    partition count.
+    """
+
+    processors: tuple[AnyProcessor, ...]
+
+    def __post_init__(self) -> None:
+        names = [processor.name for processor in self.processors]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two processors are called {', '.join(sorted(twice))}; a name is an id, choose another")
+        for processor in self.processors:
+            counts = {topic.name: topic.partitions for topic in processor.inputs}
+            if len(set(counts.values())) > 1:
+                raise ValueError(
+                    f"{processor.name} joins topics of different partition counts, {counts}: give them the same count"
+                )
+
+    @property
+    def outputs(self) -> tuple[AnyTopic, ...]:
+        """Every topic some processor writes."""
+        return tuple(dict.fromkeys(topic for processor in self.processors for topic in processor.outputs))
+
+    @property
+    def sources(self) -> tuple[AnyTopic, ...]:
+        """Every topic read here that nobody here writes."""
+        read = dict.fromkeys(topic for processor in self.processors for topic in processor.inputs)
+        return tuple(topic for topic in read if topic not in self.outputs)
+
+    @property
+    def tables(self) -> tuple[AnyTopic, ...]:
+        """Every topic some processor reads as a table."""
+        return tuple(dict.fromkeys(topic for processor in self.processors for topic in processor.tables))
+
+    def readers(self, topic: AnyTopic) -> tuple[AnyProcessor, ...]:
+        """Return the processors that read a topic."""
+        return tuple(processor for processor in self.processors if topic in processor.inputs)

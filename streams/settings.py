@@ -1,0 +1,56 @@
+"""Settings: every one is an environment variable HEADRACE_<NAME>, or a line of a .env file."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.durations import milliseconds
+
+Duration = Annotated[int, BeforeValidator(milliseconds), Field(ge=0)]
+DEVELOPMENT_SECRET = "headrace-development-secret"
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Durations read 7d, 12h, 250ms; addresses are those of the services.
+
+    `secret` signs models, makes the tokens of personal data and seals dead letters; its default is for trying out
+    only, and a worker refuses it unless `throw_away` is set.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", env_file=".env", extra="ignore")
+
+    kafka: str = "127.0.0.1:9092"
+    redis: str = "redis://127.0.0.1:6379/0"
+    clickhouse: str = "http://127.0.0.1:8123"
+    secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    throw_away: bool = False
+    group: str = "headrace"
+    folder: Path = Path(".headrace")
+
+    label_window: Duration = milliseconds("7d")
+    late_horizon: Duration = milliseconds("30d")
+    dedupe_horizon: Duration = milliseconds("7d")
+    lateness: Duration = milliseconds("7d")
+
+    champion: str = "fraud"
+    model: str = "additive"
+    shadows: dict[str, str] = {}
+    publish_every: Annotated[int, Field(ge=1)] = 1_000
+    publish_at_most: Duration = milliseconds("1d")
+    sample_genuine: Annotated[float, Field(gt=0, le=1)] = 1.0
+    challenge: Annotated[float, Field(ge=0, le=1)] = 0.05
+    review: Annotated[float, Field(ge=0, le=1)] = 0.20
+    decline: Annotated[float, Field(ge=0, le=1)] = 0.60
+
+    batch: Annotated[int, Field(ge=1)] = 2_000
+    cache: Annotated[int, Field(ge=1)] = 200_000
+    stalled_after: Duration = milliseconds("60s")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    metrics_port: int = 0
+
+    def key(self, purpose: str) -> bytes:
+        """Return the secret key of one purpose, derived from the one secret."""
+        return f"{purpose}:{self.secret.get_secret_value()}".encode()
