@@ -63,7 +63,7 @@ def up(folder: Path, parts: Collection[Part] = tuple(Part)) -> Endpoints:
 
 
 def down(folder: Path, parts: Collection[Part] = tuple(Part)) -> tuple[str, ...]:
-    """End those of `parts` that `up` started in `folder` and return their names. Their data stays."""
+    """End those of `parts` that `up` started in `folder` and return their names. Their data stay."""
     with _ledger(folder) as ledger:
         running = [part for part in Part if part in parts and ledger.runs(part)]
         for part in running:
@@ -128,11 +128,13 @@ class _Ledger:
 
     def wait_until_ready(self, part: Part) -> None:
         port, deadline = self._entries[part].port, time.monotonic() + START_SECONDS
-        while not _SERVICES[part].is_ready(port):
-            if not self.runs(part) or time.monotonic() > deadline:
-                self.end(part)
-                raise ServiceFailed(f"{part} did not come up. Its log ends with:\n{self._last_words(part)}")
+        # Its life is asked for too: what answers at the port may be somebody else.
+        while self.runs(part) and time.monotonic() < deadline:
+            if _SERVICES[part].is_ready(port):
+                return
             time.sleep(POLL_SECONDS)
+        self.end(part)
+        raise ServiceFailed(f"{part} did not come up. Its log ends with:\n{self._last_words(part)}")
 
     def end(self, part: Part) -> None:
         entry = self._entries[part]
