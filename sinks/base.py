@@ -81,7 +81,11 @@ class ResultReader(Protocol):
         ...
 
     async def progress(self) -> Mapping[str, Progress]:
-        """Return how far each processor has come."""
+        """Return how far each processor has come: the newest event time and commit over its partitions."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connection to the store."""
         ...
 
 
