@@ -61,7 +61,7 @@ def placed(model: Additive, feature: int) -> Vector:
 
 
 def place(model: Additive, feature: int, knots: Vector) -> None:
-    """Put a feature's knots elsewhere and start its histogram again.
+    """Put a feature's knots elsewhere.
 
     The piecewise-linear function keeps its value at every new knot, FTRL's memory moves with it, and the
     gradients that wait for their cell's next example are carried along.
@@ -71,8 +71,12 @@ def place(model: Additive, feature: int, knots: Vector) -> None:
         _carry(model, feature, old, knots)
     model.knots[feature] = np.inf
     model.knots[feature, : knots.size] = knots
-    model.counts[feature] = 0.0
-    model.extent[feature] = np.inf, -np.inf
+
+
+def forget_histograms(model: Additive) -> None:
+    """Begin to count again where values fall; histograms hold only for the knots they were counted on."""
+    model.counts[:] = 0.0
+    model.extent[:] = np.inf, -np.inf
 
 
 def _carry(model: Additive, feature: int, old: Vector, new: Vector) -> None:

@@ -9,10 +9,9 @@ import msgspec
 import numpy as np
 
 from online_models import additive_kernels as kernels
-from online_models.additive_state import Additive, empty, place, placed
+from online_models.additive_state import Additive, empty, forget_histograms, place, placed
 from online_models.base import Model, Vector, checked_weight, finite, infinite, vector
-from online_models.knots import QUANTILES, histogram_knots, quantile_knots
-from online_models.river_models import RiverForest, RiverLogistic
+from online_models.knots import QUANTILES, fits, histogram_knots, quantile_knots
 from online_models.snapshots import decoded
 
 
@@ -52,8 +51,9 @@ class AdditiveLogistic:
     outer knots, missing values have a weight of their own. It equals `hat_basis.reference` to 1e-9.
 
     The first `warm_up` examples are kept, to place the knots, and then learned in order; until then every
-    score is the rate of positives so far and `ready` is False. The knots are placed anew each time the number
-    of examples has doubled, at the latest every `refit_every`; the function keeps its value at every new knot.
+    score is the rate of positives so far and `ready` is False. Each time the number of examples has doubled, at
+    the latest every `refit_every`, the knots of features whose distribution has left them are placed anew; the
+    function keeps its value at every new knot.
     """
 
     def __init__(self, features: tuple[str, ...], settings: AdditiveSettings | None = None) -> None:
@@ -117,10 +117,10 @@ class AdditiveLogistic:
         if not self.ready:
             self._wait(finite(x, self.features), y, weight)
             return
-        if self.learned >= self._next_refit:
-            self._refit()
         if not kernels.learn(x, float(y), weight, self._state):
             raise infinite(x, self.features)
+        if self.learned >= self._next_refit:
+            self._refit()
 
     def _wait(self, x: Vector, y: bool, weight: float) -> None:
         """Keep an example until there are enough to place the knots, then learn them all."""
@@ -140,10 +140,13 @@ class AdditiveLogistic:
         self._waiting.clear()
 
     def _refit(self) -> None:
+        """Move the knots of the features that have outgrown theirs, and begin all histograms again."""
         quantiles = self.settings.quantiles
         for feature, old in enumerate(self.knots):
             counts, extent = self._state.counts[feature], self._state.extent[feature]
-            place(self._state, feature, histogram_knots(old, counts, extent, quantiles))
+            if not fits(counts, old, quantiles):
+                place(self._state, feature, histogram_knots(old, counts, extent, quantiles))
+        forget_histograms(self._state)
         self._next_refit = self.learned + min(self.learned, self.settings.refit_every)
 
     def snapshot(self) -> bytes:
@@ -173,13 +176,15 @@ class AdditiveLogistic:
 
 def build(kind: str, features: tuple[str, ...]) -> Model:
     """Return a new model of a kind, `additive`, `logistic` or `forest`; `ValueError` for any other."""
-    match kind:
-        case "additive":
-            return AdditiveLogistic(features)
-        case "logistic":
-            return RiverLogistic(features)
-        case "forest":
-            return RiverForest(features)
+    if kind == "additive":
+        return AdditiveLogistic(features)
+    # River takes seconds to import, which a worker that runs the default model is spared.
+    from online_models.river_models import RiverForest, RiverLogistic
+
+    if kind == "logistic":
+        return RiverLogistic(features)
+    if kind == "forest":
+        return RiverForest(features)
     raise ValueError(f"unknown model {kind!r}: use additive, logistic or forest")
 
 

@@ -14,7 +14,7 @@ from online_models.knots import QUANTILES, quantile_knots
 Cell = tuple[str, int | str]
 
 
-class HatBasis(base.Transformer):
+class HatBasis(base.Transformer):  # type: ignore[misc]  # River has no stubs
     """Spread every number over hat functions: 1 on their own knot, falling to 0 at the two next to it.
 
     A number becomes the cells `(feature, index of the knot)` of the knots around it, which add up to 1; beyond

@@ -7,9 +7,9 @@ import numpy as np
 from online_models.base import Vector
 
 QUANTILES = (
-    0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999,
+    0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.9975, 0.999, 0.9995,
 )  # fmt: skip
-"""Even in the middle, denser in both tails, where the rare label is decided."""
+"""Even in the middle, denser in the tails, above all the upper one, where the rare label is decided."""
 
 
 def quantile_knots(values: Vector, quantiles: tuple[float, ...]) -> Vector:
@@ -18,6 +18,20 @@ def quantile_knots(values: Vector, quantiles: tuple[float, ...]) -> Vector:
     if known.size == 0:
         return np.empty(0)
     return np.unique(np.quantile(known, quantiles, method="inverted_cdf"))
+
+
+def fits(counts: Vector, knots: Vector, quantiles: tuple[float, ...]) -> bool:
+    """Return whether knots still stand near the quantiles, judged by a histogram (see `histogram_knots`).
+
+    They do while no gap between two holds more than twice the share it may, and neither tail four times.
+    """
+    gaps = counts[: 2 * knots.size + 1 : 2]
+    total = float(counts.sum())
+    if gaps.size == 1:
+        return total == 0.0
+    tails_fit = gaps[0] <= 4.0 * quantiles[0] * total and gaps[-1] <= 4.0 * (1.0 - quantiles[-1]) * total
+    widest = float(np.diff(quantiles).max(initial=0.0))
+    return bool(tails_fit and (gaps[1:-1] <= 2.0 * widest * total).all())
 
 
 def histogram_knots(knots: Vector, counts: Vector, extent: Vector, quantiles: tuple[float, ...]) -> Vector:

@@ -16,6 +16,9 @@ SEED = 7
 BASE_RATE = 0.01
 """Score of a model that has not seen an example yet."""
 
+LARGEST = 1e100
+"""Values are kept this small, so that their squares are finite."""
+
 
 class _Snapshot(msgspec.Struct, frozen=True):
     kind: Literal["logistic", "forest"]
@@ -49,7 +52,7 @@ class RiverModel:
             self._estimator.learn_one(named, bool(y), w=weight)
 
     def _named(self, x: Vector) -> dict[str, float]:
-        values = np.nan_to_num(finite(x, self.features), nan=0.0)
+        values = np.clip(np.nan_to_num(finite(x, self.features), nan=0.0), -LARGEST, LARGEST)
         return dict(zip(self.features, values.tolist(), strict=True))
 
     def snapshot(self) -> bytes:
