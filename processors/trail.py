@@ -1,0 +1,162 @@
+"""A trail: what one key remembers for its windows, event by event, with running totals over each window."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+CAP = 20_000
+"""Most events one trail keeps. A key hotter than that loses its oldest events first and counts them as dropped."""
+
+CHUNK = 64
+"""Forgotten events leave in groups of at least this many, since each cut moves the whole list."""
+
+
+class Window(NamedTuple):
+    """The span (t − reach, t − delay] that a feature looks at from time t; milliseconds. No reach: the lifetime."""
+
+    delay: int
+    reach: int | None
+
+
+Windows = Sequence[Window]
+Totals = dict[str, list[int]]
+"""Per unit: the number of events, then the sum of each column."""
+
+
+class Span(msgspec.Struct):
+    """The events lo..hi of a trail that lie in one window now, and their totals."""
+
+    lo: int = 0
+    hi: int = 0
+    totals: Totals = {}
+
+
+class Trail(msgspec.Struct):
+    """One key's recent events in event-time order, ties in order of arrival, with a span per window.
+
+    `rows` hold whole numbers (minor units, millionths, 0/1 flags), so totals are exact whatever entered and left.
+    `watched` is the newest event time seen, `late` counts the events that came too late to be taken in, `dropped`
+    those that fell to the cap.
+    """
+
+    spans: list[Span]
+    times: list[int] = []
+    ids: list[str] = []
+    units: list[str] = []
+    rows: list[list[int]] = []
+    watched: int = -1
+    late: int = 0
+    dropped: int = 0
+
+    def add(self, windows: Windows, time: int, event_id: str, unit: str, row: list[int]) -> None:
+        """Take in an event; one newer than all before it moves every span to its time."""
+        if time >= self.watched:
+            self.times.append(time)
+            self.ids.append(event_id)
+            self.units.append(unit)
+            self.rows.append(row)
+            self.advance(windows, time)
+        else:
+            self._insert(windows, time, event_id, unit, row)
+
+    def advance(self, windows: Windows, time: int) -> None:
+        """Move every span on to `time`, which is not before `watched`."""
+        self.watched = time
+        times, spans = self.times, self.spans
+        size = len(times)
+        for index, (delay, reach) in enumerate(windows):
+            span = spans[index]
+            hi = before = span.hi
+            end = time - delay
+            while hi < size and times[hi] <= end:
+                hi += 1
+            if hi > before:
+                self._fold(span.totals, before, hi, 1)
+                span.hi = hi
+            if reach is None:
+                continue
+            lo = before = span.lo
+            start = time - reach
+            while lo < hi and times[lo] <= start:
+                lo += 1
+            if lo > before:
+                self._fold(span.totals, before, lo, -1)
+                span.lo = lo
+
+    def _fold(self, totals: Totals, start: int, stop: int, sign: int) -> None:
+        units, rows = self.units, self.rows
+        for at in range(start, stop):
+            row = rows[at]
+            total = totals.get(units[at])
+            if total is None:
+                total = totals[units[at]] = [0] * (len(row) + 1)
+            total[0] += sign
+            column = 1
+            for value in row:
+                total[column] += sign * value
+                column += 1
+
+    def _insert(self, windows: Windows, time: int, event_id: str, unit: str, row: list[int]) -> None:
+        at = bisect_right(self.times, time)
+        self.times.insert(at, time)
+        self.ids.insert(at, event_id)
+        self.units.insert(at, unit)
+        self.rows.insert(at, row)
+        for index, (delay, reach) in enumerate(windows):
+            span = self.spans[index]
+            if time > self.watched - delay:
+                continue
+            span.hi += 1
+            if reach is not None and time <= self.watched - reach:
+                span.lo += 1
+            else:
+                self._fold(span.totals, at, at + 1, 1)
+
+    def find(self, time: int, event_id: str) -> int | None:
+        """Return the position of an event, or None when it is no longer (or was never) here."""
+        for at in range(bisect_left(self.times, time), bisect_right(self.times, time)):
+            if self.ids[at] == event_id:
+                return at
+        return None
+
+    def correct(self, at: int, column: int, value: int) -> None:
+        """Set one number of the event at a position, in every total that it is part of."""
+        change = value - self.rows[at][column]
+        self.rows[at][column] = value
+        for span in self.spans:
+            if span.lo <= at < span.hi:
+                span.totals[self.units[at]][column + 1] += change
+
+    def as_of(self, windows: Windows, time: int) -> list[Span]:
+        """Return the spans as they lie at another time than `watched`. Changes nothing."""
+        return [self._as_of(window, span, time) for window, span in zip(windows, self.spans, strict=True)]
+
+    def _as_of(self, window: Window, span: Span, time: int) -> Span:
+        hi = bisect_right(self.times, time - window.delay)
+        if window.reach is not None:
+            past = Span(bisect_right(self.times, time - window.reach), hi, {})
+            self._fold(past.totals, past.lo, hi, 1)
+            return past
+        lifetime = Span(0, hi, {unit: list(total) for unit, total in span.totals.items()})
+        self._fold(lifetime.totals, hi, span.hi, -1)
+        self._fold(lifetime.totals, span.hi, hi, 1)
+        return lifetime
+
+    def forget(self, windows: Windows, keep: int | None) -> None:
+        """Let go of events `keep` milliseconds old or older (None: of none), and of the oldest beyond the cap."""
+        times = self.times
+        if keep is not None and len(times) > CHUNK and times[CHUNK] <= self.watched - keep:
+            self._cut(windows, bisect_right(times, self.watched - keep))
+        if len(times) > CAP:
+            self.dropped += CHUNK
+            self._cut(windows, CHUNK)
+
+    def _cut(self, windows: Windows, count: int) -> None:
+        for window, span in zip(windows, self.spans, strict=True):
+            if window.reach is not None:
+                self._fold(span.totals, span.lo, min(span.hi, count), -1)
+            span.lo = max(0, span.lo - count)
+            span.hi = max(0, span.hi - count)
+        del self.times[:count], self.ids[:count], self.units[:count], self.rows[:count]
