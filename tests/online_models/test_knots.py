@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from online_models.additive_state import empty, place, placed
-from online_models.knots import QUANTILES, histogram_knots, quantile_knots
+from online_models.knots import QUANTILES, fits, histogram_knots, quantile_knots
 
 some_knots = st.lists(st.integers(-50, 50), min_size=2, max_size=8, unique=True).map(
     lambda values: np.array(sorted(values), dtype=float)
@@ -78,3 +78,16 @@ def test_a_histogram_finds_the_quantiles_between_knots():
     counts = np.array([0.0, 0.0, 100.0, 0.0, 100.0])
     found = histogram_knots(np.array([0.0, 1.0]), counts, np.array([0.0, 5.0]), (0.25, 0.5, 0.75))
     assert found == pytest.approx([0.5, 1.0, 3.0])
+
+
+def test_knots_fit_until_a_gap_or_a_tail_holds_too_much():
+    knots, tenths = np.array([1.0, 2.0, 3.0]), (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    assert fits(np.array([10.0, 30.0, 10.0, 30.0, 10.0, 0.0, 10.0]), knots, tenths)
+    assert not fits(np.array([0.0, 0.0, 50.0, 50.0, 0.0, 0.0, 0.0]), knots, tenths)
+    assert not fits(np.array([0.0, 50.0, 0.0, 0.0, 0.0, 0.0, 50.0]), knots, tenths)
+    assert not fits(np.array([50.0, 50.0, 0.0, 0.0, 0.0, 0.0, 0.0]), knots, tenths)
+
+
+def test_no_knots_fit_only_while_nothing_was_seen():
+    assert fits(np.zeros(3), np.empty(0), QUANTILES)
+    assert not fits(np.array([5.0, 0.0, 0.0]), np.empty(0), QUANTILES)
