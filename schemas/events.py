@@ -1,23 +1,22 @@
 """What upstream apps publish: transactions, clicks, offers, feedback and profiles."""
 
-from decimal import Decimal
+from datetime import UTC
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from schemas.money import minor_units
+from schemas.money import Amount, refuse_inexact
 from schemas.privacy import CardNumber, ContactAddress, DeviceId, IpAddress
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 Country = Annotated[str, Field(min_length=2, max_length=3)]
-MAX_EPOCH_MS = 253_402_300_799_999
 
 
 class Event(BaseModel):
     """What every event has: an id of its own, the time it happened, and the tenant it belongs to.
 
-    `event_time` is RFC 3339 with an offset, or seconds or milliseconds since 1970 UTC. Fields that headrace does not
-    know are kept.
+    `event_time` is RFC 3339 with an offset, or seconds or milliseconds since 1970 UTC (a number above 2e10 is
+    milliseconds), and is kept in UTC. Fields that headrace does not know are kept; of a field given twice the last one.
     """
 
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
@@ -25,6 +24,18 @@ class Event(BaseModel):
     event_id: Id
     event_time: AwareDatetime
     tenant: Id = "default"
+
+    @model_validator(mode="after")
+    def _settled(self) -> Self:
+        self._to_utc()
+        return self
+
+    def _to_utc(self) -> None:
+        if self.event_time.utcoffset():
+            try:
+                self.__dict__["event_time"] = self.event_time.astimezone(UTC)
+            except OverflowError:
+                raise ValueError(f"event_time {self.event_time} is outside the years 1 to 9999 in UTC") from None
 
     def time_ms(self) -> int:
         """Return the event time in milliseconds since 1970 UTC."""
@@ -39,7 +50,7 @@ class Transaction(Event):
     """
 
     user: Id
-    amount: Annotated[Decimal, Field(ge=0, le=Decimal("1e15"), allow_inf_nan=False)]
+    amount: Amount
     currency: str
     terminal: Id | None = None
     merchant: Id | None = None
@@ -53,8 +64,9 @@ class Transaction(Event):
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
 
     @model_validator(mode="after")
-    def _amount_is_exact(self) -> Self:
-        minor_units(self.amount, self.currency)
+    def _settled(self) -> Self:
+        self._to_utc()
+        refuse_inexact(self.amount, self.currency)
         return self
 
     def counterparty(self) -> str:
@@ -93,12 +105,12 @@ class Offer(Event):
     offer: Id
     merchant: Id | None = None
     category: str | None = None
-    reward: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+    reward: Amount | None = None
     reward_unit: str | None = None
     starts: AwareDatetime | None = None
     ends: AwareDatetime | None = None
     segments: tuple[str, ...] = ()
-    budget: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+    budget: Amount | None = None
     stock: Annotated[int, Field(ge=0)] | None = None
     status: Literal["active", "paused", "expired"] = "active"
 
@@ -119,11 +131,13 @@ class Feedback(Event):
     confidence: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     @model_validator(mode="after")
-    def _has_id_and_verdict(self) -> Self:
+    def _settled(self) -> Self:
+        self._to_utc()
         if self.kind == "verdict" and self.verdict is None:
             raise ValueError("a verdict says whether it was 'fraud' or 'genuine'")
         if not self.event_id:
             self.__dict__["event_id"] = f"{self.kind}:{self.source}:{self.about}"
+            self.__pydantic_fields_set__.add("event_id")
         return self
 
     def fraud(self) -> bool | None:

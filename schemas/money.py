@@ -1,6 +1,10 @@
 """Units of account: ISO 4217 currencies and declared units, each with the decimals it is exact to."""
 
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from schemas.errors import BadMessage
 
@@ -23,27 +27,62 @@ EXPONENTS: dict[str, int] = (
 )
 """Decimals of each unit. A unit that is not here is refused, since its amounts would have no exact size."""
 
+MAX_MINOR_UNITS = 10**15
+"""No amount has more than this many of its unit's smallest parts: up to here a JSON number is exact."""
+
+
+class _NumberOrText:
+    """Takes a decimal from JSON numbers and text only: pydantic's lax mode takes the list [sign, digits, exponent] too,
+    and lets the errors of `decimal` through (pydantic-core `decimal.rs`).
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        lax = handler(source)
+        strict: Any = {**lax, "strict": True}
+        return core_schema.json_or_python_schema(json_schema=strict, python_schema=lax)
+
+
+Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False), _NumberOrText()]
+"""A decimal, not negative, neither infinite nor NaN: a JSON number or text."""
+
 _SCALES = {unit: 10**exponent for unit, exponent in EXPONENTS.items()}
+_SMALLEST = {
+    unit: (Decimal(1).scaleb(-exponent), Decimal(MAX_MINOR_UNITS // 10**exponent))
+    for unit, exponent in EXPONENTS.items()
+}
+_EXACT = Context(prec=64, traps=[Inexact, InvalidOperation])
+
+
+def refuse_inexact(amount: Decimal, unit: str) -> None:
+    """Raise BadMessage for an unknown unit, and for an amount finer than the unit or too large to be exact."""
+    known = _SMALLEST.get(unit)
+    if known is None:
+        raise BadMessage("unknown_unit", f"currency {unit!r} is neither ISO 4217 nor declared")
+    smallest, largest = known
+    if amount > largest or amount < -largest:
+        raise BadMessage(
+            "inexact_amount", f"amount {amount:.3e} {unit} is more than {largest:,}: not exact as a number"
+        )
+    try:
+        whole = not _EXACT.remainder(amount, smallest)
+    except (Inexact, InvalidOperation):
+        whole = False
+    if not whole:
+        raise BadMessage(
+            "inexact_amount", f"amount {amount} is finer than {unit}, which has {EXPONENTS[unit]} decimals"
+        )
 
 
 def minor_units(amount: Decimal, unit: str) -> int:
     """Return the amount as a whole number of the unit's smallest part.
 
-    Raises BadMessage for an unknown unit and for an amount finer than the unit.
+    Raises BadMessage for an unknown unit, and for an amount finer than the unit or too large to be exact.
 
     >>> minor_units(Decimal("12.30"), "EUR")
     1230
     """
-    scale = _SCALES.get(unit)
-    if scale is None:
-        raise BadMessage("unknown_unit", f"currency {unit!r} is neither ISO 4217 nor declared")
-    scaled = amount * scale
-    whole = int(scaled)
-    if whole != scaled:
-        raise BadMessage(
-            "inexact_amount", f"amount {amount} is finer than {unit}, which has {EXPONENTS[unit]} decimals"
-        )
-    return whole
+    refuse_inexact(amount, unit)
+    return int(amount * _SCALES[unit])
 
 
 def major(minor: float, unit: str) -> float:
