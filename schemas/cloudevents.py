@@ -1,0 +1,97 @@
+"""CloudEvents 1.0 in Kafka's binary mode: the envelope is in the headers, the value is the message itself."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from schemas.errors import BadMessage
+
+Headers = list[tuple[str, bytes]]
+
+VERSION = "1.0"
+TYPE_PREFIX = "headrace."
+_STRUCTURED = re.compile(rb"\s*application/cloudevents", re.IGNORECASE)
+_FIELDS = {
+    "ce_id": "id",
+    "ce_source": "source",
+    "ce_type": "type",
+    "ce_time": "time",
+    "ce_tenant": "tenant",
+    "ce_traceparent": "traceparent",
+    "traceparent": "traceparent",
+}
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What the headers say about a message; None where they say nothing. `extensions` are all other attributes."""
+
+    id: str | None = None
+    source: str | None = None
+    type: str | None = None
+    time: str | None = None
+    tenant: str | None = None
+    traceparent: str | None = None
+    extensions: dict[str, str] = {}
+
+    def record_id(self, event_id: str) -> str:
+        """Return the record's id: `source#id` where both are given, else the message's own event id.
+
+        >>> Envelope(id="7", source="/shop").record_id("e1")
+        '/shop#7'
+        >>> Envelope().record_id("e1")
+        'e1'
+        """
+        return event_id if self.id is None or self.source is None else f"{self.source}#{self.id}"
+
+
+NOTHING = Envelope()
+
+
+def headers_of(record_id: str, topic: str, source: str, time_ms: int, tenant: str = "default") -> Headers:
+    """Return the headers of a message that leaves headrace. `time_ms` is its event time since 1970 UTC.
+
+    >>> dict(headers_of("tx-1", "transactions", "/files", 0))["ce_type"]
+    b'headrace.transactions'
+    """
+    time = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    headers = [
+        ("ce_specversion", VERSION.encode()),
+        ("ce_id", record_id.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", (TYPE_PREFIX + topic).encode()),
+        ("ce_time", time.encode()),
+        ("content-type", b"application/json"),
+    ]
+    return headers if tenant == "default" else [*headers, ("ce_tenant", tenant.encode())]
+
+
+def read(headers: Iterable[tuple[str, bytes | None]] | None) -> Envelope:
+    """Return what the headers say; a message without any is plain JSON and has an empty envelope.
+
+    Raises BadMessage for structured mode, for another version of CloudEvents, for a missing `ce_id`, `ce_source` or
+    `ce_type`, and for headers that are not UTF-8. Headers that are not CloudEvents' are passed over.
+    """
+    if not headers:
+        return NOTHING
+    found = {name.lower(): value for name, value in headers if value is not None}
+    if _STRUCTURED.match(found.get("content-type", b"")):
+        raise BadMessage("structured_mode", "the whole event is in the value: send CloudEvents in Kafka's binary mode")
+    try:
+        text = {name: value.decode() for name, value in found.items() if name.startswith("ce_") or name in _FIELDS}
+    except UnicodeDecodeError as error:
+        raise BadMessage("invalid_header", f"a CloudEvents header is not UTF-8: {error}") from None
+    if "ce_specversion" in text:
+        _refuse_incomplete(text)
+    fields = {_FIELDS[name]: value for name, value in text.items() if name in _FIELDS}
+    others = {name[3:]: value for name, value in text.items() if name not in _FIELDS and name != "ce_specversion"}
+    return Envelope(**fields, extensions=others)
+
+
+def _refuse_incomplete(text: dict[str, str]) -> None:
+    if text["ce_specversion"] != VERSION:
+        raise BadMessage("invalid_header", f"CloudEvents {text['ce_specversion']} is not read, only {VERSION}")
+    missing = [name for name in ("ce_id", "ce_source", "ce_type") if not text.get(name)]
+    if missing:
+        raise BadMessage("invalid_header", f"CloudEvents {VERSION} needs {', '.join(missing)}")
