@@ -27,7 +27,7 @@ class AdditiveSettings(msgspec.Struct, frozen=True):
     bias_rate: float = 0.01
     """Learning rate of the bias, which follows the overall rate of positives."""
     quantiles: tuple[float, ...] = QUANTILES
-    warm_up: int = 500
+    warm_up: int = 2_000
     """Examples kept until the first knots can be placed."""
     refit_every: int = 50_000
     """Most examples between two placements of the knots."""
