@@ -31,23 +31,28 @@ def _knot_below(value: float, knots: Vector) -> int:
 
 
 @compiled
-def _share_above(value: float, knots: Vector, below: int) -> float:
-    """Return how far `value` has come from one knot to the next, in [0, 1); 0 outside the knots."""
+def _place(value: float, knots: Vector) -> tuple[int, float]:
+    """Return a cell and the share, in [0, 1), of the cell after it; 0 outside the knots."""
+    below = _knot_below(value, knots)
     if below < 0 or below + 1 >= knots.size or math.isinf(knots[below + 1]):
-        return 0.0
-    return float((value - knots[below]) / (knots[below + 1] - knots[below]))
+        return max(below, 0), 0.0
+    return below, float((value - knots[below]) / (knots[below + 1] - knots[below]))
+
+
+@compiled
+def _between(weights: Vector, cell: int, share: float) -> float:
+    """Return the value of the piecewise-linear function."""
+    if share == 0.0:
+        return float(weights[cell])
+    return float(weights[cell] * (1.0 - share) + weights[cell + 1] * share)
 
 
 @compiled
 def _contribution(value: float, knots: Vector, weights: Vector) -> float:
     if math.isnan(value):
         return float(weights[-1])
-    below = _knot_below(value, knots)
-    share = _share_above(value, knots, below)
-    first = max(below, 0)
-    if share == 0.0:
-        return float(weights[first])
-    return float(weights[first] * (1.0 - share) + weights[first + 1] * share)
+    cell, share = _place(value, knots)
+    return _between(weights, cell, share)
 
 
 @compiled
@@ -101,22 +106,32 @@ def _step(model: Additive, f: int, cell: int, gradient: float) -> None:
 
 
 @compiled
-def _learn_feature(value: float, f: int, gradient: float, model: Additive) -> None:
-    """Step on the one or two cells that `value` touches, and count it in the histogram."""
-    if math.isnan(value):
-        _step(model, f, model.weights.shape[1] - 1, gradient)
-        return
-    knots = model.knots[f]
-    below = _knot_below(value, knots)
-    share = _share_above(value, knots, below)
-    first = max(below, 0)
-    _step(model, f, first, gradient * (1.0 - share))
-    if share > 0.0:
-        _step(model, f, first + 1, gradient * share)
-    on_knot = below >= 0 and knots[below] == value
-    model.counts[f, 2 * below + 1 if on_knot else 2 * below + 2] += 1.0
+def _count(value: float, f: int, cell: int, model: Additive) -> None:
+    """Count a value in the histogram: on the knot of its cell, above it, or below the first."""
+    knot = model.knots[f, cell]
+    column = 2 * cell + 1 if value == knot else 2 * cell + 2 if value > knot else 2 * cell
+    model.counts[f, column] += 1.0
     model.extent[f, 0] = min(model.extent[f, 0], value)
     model.extent[f, 1] = max(model.extent[f, 1], value)
+
+
+@compiled
+def _learn_feature(value: float, f: int, gradient: float, model: Additive) -> float:
+    """Step on the one or two cells that `value` touches; return what it contributed before."""
+    missing = model.weights.shape[1] - 1
+    if math.isnan(value):
+        contributed = float(model.weights[f, missing])
+        _step(model, f, missing, gradient)
+        return contributed
+    cell, share = _place(value, model.knots[f])
+    _count(value, f, cell, model)
+    if math.isinf(model.knots[f, cell]):
+        return 0.0
+    contributed = _between(model.weights[f], cell, share)
+    _step(model, f, cell, gradient * (1.0 - share))
+    if share > 0.0:
+        _step(model, f, cell + 1, gradient * share)
+    return contributed
 
 
 @compiled
@@ -129,8 +144,7 @@ def learn(x: Vector, target: float, weight: float, model: Additive) -> bool:
     model.scalars[1] += 1.0
     pace = 1.0 / min(model.scalars[1], CENTRE_MEMORY)
     for f in range(x.size):
-        value = _contribution(x[f], model.knots[f], model.weights[f])
-        _learn_feature(x[f], f, gradient, model)
-        model.centre[f] += pace * (value - model.centre[f])
+        contributed = _learn_feature(x[f], f, gradient, model)
+        model.centre[f] += pace * (contributed - model.centre[f])
     model.scalars[0] -= model.rates[4] * gradient
     return True

@@ -61,7 +61,9 @@ def test_the_additive_model_is_the_same_in_python(monkeypatch):
 def test_a_feature_without_knots_adds_nothing_in_python(monkeypatch):
     model = AdditiveLogistic(("a", "b", "c"))
     plain = in_python(additive_kernels, monkeypatch)
+    assert plain.learn(np.ones(3), 1.0, 1.0, model._state)
     assert plain.contributions(np.ones(3), model._state).tolist() == [0.0, 0.0, 0.0]
+    assert model._state.counts[:, 0].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_the_anomaly_score_is_the_same_in_python(monkeypatch):
