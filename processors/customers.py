@@ -51,6 +51,7 @@ SURPRISING = 2.5
 """A winsorised z above this is a surprise."""
 
 SURPRISE_SPAN = 14 * DAY
+PEAK_SPAN = 30 * DAY
 FRAUD_HALF_LIFE = 7 * DAY
 WINSOR = 3.0
 REMEMBERED = 64
@@ -101,6 +102,7 @@ class Customer(msgspec.Struct):
     spread: dict[str, Spread] = {}
     genuine: dict[str, Spread] = {}
     pending: list[tuple[int, str, str, float]] = []
+    peaks: dict[str, list[tuple[int, float]]] = {}
     surprises: list[Surprise] = []
     frauds: list[tuple[int, bool]] = []
     terminals: list[str] = []
@@ -203,7 +205,7 @@ class CustomerFeatures:
         derived = (
             z,
             _log_ratio_to_mean(amount, values[self._mean_at], values[self._count_at]),
-            self._log_ratio_to_max(state, unit, amount),
+            _log_ratio_to_max(state.peaks.setdefault(unit, []), time, amount),
             state.genuine[unit].z(log_amount),
             *surprises,
             *_known_frauds(state, time),
@@ -219,13 +221,6 @@ class CustomerFeatures:
         if z > SURPRISING:
             state.surprises.append(Surprise(time, message.event_id, z))
         return derived
-
-    def _log_ratio_to_max(self, state: Customer, unit: str, amount: float) -> float:
-        trail = state.trails[0]
-        span = trail.spans[-1]
-        rows, units = trail.rows, trail.units
-        before = [rows[at][0] for at in range(span.lo, span.hi - 1) if units[at] == unit]
-        return log((amount + 1.0) / (major(max(before), unit) + 1.0)) if before else nan
 
     def _settle(self, state: Customer, time: int) -> None:
         """Take in payments whose label window has passed: whatever is not known as fraud by then was genuine."""
@@ -262,6 +257,21 @@ def _log_ratio_to_mean(amount: float, mean: float, count: float) -> float:
         return nan
     before = (mean * count - amount) / (count - 1)
     return log((amount + 1.0) / (max(before, 0.0) + 1.0))
+
+
+def _log_ratio_to_max(peaks: list[tuple[int, float]], time: int, amount: float) -> float:
+    """Return log of the amount over the largest of the last 30 days, NaN without one, and take the amount in.
+
+    `peaks` are the payments that no later one has surpassed, so the first is the largest; smaller and later ones
+    follow.
+    """
+    while peaks and peaks[0][0] <= time - PEAK_SPAN:
+        del peaks[0]
+    ratio = log((amount + 1.0) / (peaks[0][1] + 1.0)) if peaks else nan
+    while peaks and peaks[-1][1] <= amount:
+        del peaks[-1]
+    peaks.append((time, amount))
+    return ratio
 
 
 def _count_surprises(state: Customer, time: int) -> tuple[float, float]:

@@ -1,14 +1,14 @@
 """The second hop: scores each payment at its terminal with the newest published model, and says why."""
 
 from base64 import b64decode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from online_models.explanation import top
 
-from online_models.base import Explains, Model, Vector
+from online_models.base import Explains, Vector
+from online_models.explanation import top
 from online_models.release import Release, unpack
 from online_models.snapshots import BadSignature
 from processors.base import Said, Tables
@@ -67,7 +67,7 @@ class FraudScorer:
     tables = (MODELS,)
     state = Terminal
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         customer_names: tuple[str, ...],
         verify: Callable[[bytes], bytes],
@@ -97,12 +97,12 @@ class FraudScorer:
         if state is None:
             state = self.history.new()
         newest = state.trails[0].watched
-        values = self.history.observe(state, message)
-        return state, self._say(message, message.customer + tuple(values), newest, tables)
+        x = np.array((*message.customer, *self.history.observe(state, message)), dtype=np.float64)
+        return state, self._say(message, x, newest, tables)
 
-    def _say(self, payment: CardFeatures, vector: tuple[float, ...], newest: int, tables: Tables) -> Iterable[Said]:
+    def _say(self, payment: CardFeatures, x: Vector, newest: int, tables: Tables) -> Iterable[Said]:
         versions = tables[MODELS]
-        score = self.score(payment, vector, newest, versions.get(self._champion), versions)
+        score = self.score(payment, x, newest, versions.get(self._champion), versions)
         if score.decision in ("approve", "challenge"):
             return (Said(SCORES, score),)
         return (Said(SCORES, score), Said(ALERTS, _alert(score)))
@@ -110,13 +110,13 @@ class FraudScorer:
     def score(
         self,
         payment: CardFeatures,
-        vector: tuple[float, ...],
+        x: Vector,
         newest: int,
         version: ModelVersion | None,
-        versions: "dict[str, ModelVersion]",
+        versions: Mapping[str, ModelVersion],
     ) -> FraudScore:
-        """Return the score of a payment whose features are `vector`, under one model version (None: the rules)."""
-        x = np.array(vector, dtype=np.float64)
+        """Return the score of a payment whose features are `x` (NaN: missing), under one model version (None: the rules)."""
+        vector = tuple(x.tolist())
         release = self._usable(version)
         judged = judge(release, x, vector, self.names) if release is not None else rule_judgement(vector, self.names)
         ages = {"customer": payment.customer_age, "terminal": payment.event_time - newest if newest >= 0 else -1}
@@ -154,7 +154,7 @@ class FraudScorer:
             input_offset=payment.input_offset,
         )
 
-    def _shadow(self, x: Vector, versions: "dict[str, ModelVersion]") -> dict[str, float]:
+    def _shadow(self, x: Vector, versions: Mapping[str, ModelVersion]) -> dict[str, float]:
         scores = {}
         for model in self._shadows:
             release = self._usable(versions.get(model))
@@ -196,18 +196,19 @@ def judge(release: Release, x: Vector, vector: tuple[float, ...], names: tuple[s
 
 
 def explained(
-    model: Model, x: Vector, vector: tuple[float, ...], names: tuple[str, ...]
+    model: Any, x: Vector, vector: tuple[float, ...], names: tuple[str, ...]
 ) -> tuple[tuple[Reason, ...], float, float]:
     """Return the top reasons, what all other features add, and the intercept; they add up to the log-odds."""
-    if not isinstance(model, Explains):
+    if not hasattr(model, "contributions"):
         return (), 0.0, 0.0
-    contributions = model.contributions(x)
+    explaining: Explains = model
+    contributions = explaining.contributions(x)
     facts = dict(zip(names, vector, strict=True))
     chosen = top(contributions, REASONS)
     reasons = tuple(
         Reason(names[at], float(contributions[at]), in_words(names[at], vector[at], facts)) for at in chosen
     )
-    return reasons, float(contributions.sum()) - sum(reason.contribution for reason in reasons), model.intercept
+    return reasons, float(contributions.sum()) - sum(reason.contribution for reason in reasons), explaining.intercept
 
 
 def rule_judgement(vector: tuple[float, ...], names: tuple[str, ...]) -> Judgement:

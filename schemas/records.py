@@ -16,12 +16,12 @@ DAY = 86_400_000
 """Milliseconds in a day; all times and spans inside headrace are integer milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Topic(Generic[M]):
     """A named stream of one message type, with the key that partitions it.
 
     `key` and `time` read the partition key (text) and the event time (milliseconds since 1970 UTC) off a message.
-    `compacted` topics keep the last message of each key and can be read as tables.
+    A topic is equal only to itself: each is one constant. `compacted` topics keep the last message of each key and can be read as tables.
     """
 
     name: str
@@ -38,9 +38,6 @@ class Topic(Generic[M]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "codec", codec_for(self.model))
-
-    def __hash__(self) -> int:
-        return hash(self.name)
 
     def __repr__(self) -> str:
         return f"Topic({self.name!r})"

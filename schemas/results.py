@@ -28,7 +28,7 @@ class CardFeatures(Result, frozen=True, kw_only=True):
     terminal: str
     amount: float
     currency: str
-    customer: tuple[float, ...]
+    customer: tuple[float | None, ...]
     card: str | None = None
     country: str | None = None
     surprise: float = 0.0

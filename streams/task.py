@@ -1,11 +1,11 @@
 """A task: one processor over one partition. Both engines step records through it, so both say the same."""
 
-from collections.abc import Iterable, Iterator, MutableMapping
-from heapq import heappop, heappush
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from processors.base import AnyProcessor, Tables
-from schemas.records import DUE, AnyRecord, AnyTopic, Due, Record
+from schemas.records import DUE, AnyRecord, Due, Record
 
 States = MutableMapping[str, Any]
 NEVER = -1
@@ -25,9 +25,37 @@ class Task:
         self.watermark = NEVER
         self.changed: dict[str, None] = {}
         self._tables = tables
-        self._sources: dict[tuple[AnyTopic, int], int] = {}
+        self._sources: dict[tuple[str, int], int] = {}
         self._dues: list[tuple[int, str]] = []
         self._waits = hasattr(processor.state, "__annotations__") and "due" in processor.state.__annotations__
+
+    def resume(self, watermark: int, sources: Iterable[tuple[str, int, int]], dues: Mapping[str, int]) -> None:
+        """Go on from a checkpoint: the watermark, (topic, source partition, watermark) of each source, and all dues."""
+        self.watermark = watermark
+        self._sources = {(topic, source): mark for topic, source, mark in sources}
+        self._dues = [(at, key) for key, at in dues.items()]
+        heapify(self._dues)
+
+    def sources(self) -> list[tuple[str, int, int]]:
+        """Return (topic, source partition, watermark) of each source, for a checkpoint."""
+        return [(topic, source, mark) for (topic, source), mark in self._sources.items()]
+
+    def changed_dues(self) -> dict[str, int]:
+        """Return what each changed state waits for, where it waits."""
+        if not self._waits:
+            return {}
+        waiting = {key: self.states[key].due for key in self.changed if key in self.states}
+        return {key: due for key, due in waiting.items() if due is not None}
+
+    def due_keys(self, until: int) -> list[str]:
+        """Return the keys that are due before `until`, without taking them off."""
+        dues, found, look = self._dues, [], [0]
+        while look:
+            at = look.pop()
+            if at < len(dues) and dues[at][0] < until:
+                found.append(dues[at][1])
+                look += (2 * at + 1, 2 * at + 2)
+        return found
 
     def step(self, record: AnyRecord) -> Iterator[AnyRecord]:
         """Step every due that the record's time passes, then the record; yield what is said, each with its id."""
@@ -56,16 +84,16 @@ class Task:
         if record.watermark is None:
             time = record.topic.time(record.message) - record.topic.lateness_ms
         else:
-            time = self._slowest(record.topic, record.source, record.watermark)
+            time = self._slowest(record.topic.name, record.source, record.watermark)
         self.watermark = max(self.watermark, time)
 
-    def _slowest(self, topic: AnyTopic, source: int, watermark: int) -> int:
+    def _slowest(self, topic: str, source: int, watermark: int) -> int:
         sources = self._sources
         if len(sources) == 1 and (topic, source) in sources:
             sources[topic, source] = watermark
             return watermark
         sources[topic, source] = max(watermark, sources.get((topic, source), NEVER))
-        return min(mark for (of, _), mark in sources.items() if of is topic)
+        return min(mark for (of, _), mark in sources.items() if of == topic)
 
     def _wait(self, key: str, due: int | None) -> None:
         if due is not None:
@@ -80,8 +108,3 @@ class Task:
                 continue
             due: AnyRecord = Record(DUE, Due(key, at), f"{key}@{at}", partition=self.partition)
             yield from self._step_one(due, key)
-
-
-def step_all(task: Task, records: Iterable[AnyRecord]) -> list[AnyRecord]:
-    """Return all that is said while a task steps the records."""
-    return [said for record in records for said in task.step(record)]

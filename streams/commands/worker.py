@@ -1,0 +1,25 @@
+"""`headrace worker`: one process of the live pipeline."""
+
+import gc
+
+import faust
+import structlog
+from redis.asyncio import Redis
+
+from sinks.checkpoint import RedisStore
+from streams.assembly import fraud_pipeline
+from streams.settings import Settings
+from streams.worker import faust_app
+
+GC_THRESHOLDS = (100_000, 20, 50)
+
+
+def run_worker(settings: Settings) -> None:
+    """Run one worker until it is told to stop by SIGTERM or SIGINT; then drain and return."""
+    # The default thresholds walk all keyed state ten times a second.
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
+    store = RedisStore(Redis.from_url(settings.redis))
+    app = faust_app(fraud_pipeline(settings), settings, store)
+    faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()

@@ -1,0 +1,96 @@
+"""The edge: raw Kafka records become messages with an id, a time and an origin, or dead letters with a reason."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple, Protocol
+
+from schemas.cloudevents import read as envelope
+from schemas.errors import BadMessage
+from schemas.privacy import Tokeniser
+from schemas.records import AnyRecord, AnyTopic, Record
+from schemas.results import DeadLetter
+from schemas.topics import DEAD_LETTERS
+from streams.outbox import Origin, origin
+from streams.sealing import Seal
+
+CODE_VERSION = version("headrace")
+
+
+class Raw(Protocol):
+    """A record as a Kafka client gives it: `timestamp` in milliseconds."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Inbound(NamedTuple):
+    """One record that was read: what it is (or the dead letter it became), and what it repeats if it was said twice."""
+
+    topic: AnyTopic
+    offset: int
+    time: int
+    record: AnyRecord
+    origin: Origin | None
+
+    @property
+    def bad(self) -> bool:
+        """Whether this is a dead letter."""
+        return self.record.topic is DEAD_LETTERS
+
+
+class Edge:
+    """Decodes the records of a partition: tokenises personal data and seals what cannot be used."""
+
+    def __init__(self, tokeniser: Tokeniser, seal: Seal) -> None:
+        self._tokeniser = tokeniser
+        self._seal = seal
+
+    def admit(self, topic: AnyTopic, partition: int, raws: Sequence[Raw]) -> list[Inbound]:
+        """Return each raw record as an inbound one. Never raises for what is in them."""
+        decoded = topic.decode_batch([raw.value for raw in raws], self._tokeniser)
+        return [
+            self._dead(topic, partition, raw, message)
+            if isinstance(message, BadMessage)
+            else self._placed(topic, partition, raw, message)
+            for raw, message in zip(raws, decoded, strict=True)
+        ]
+
+    def _placed(self, topic: AnyTopic, partition: int, raw: Raw, message: Any) -> Inbound:
+        said, identity, source, watermark = None, message.event_id, 0, None
+        if raw.headers:
+            try:
+                said = origin(raw.headers)
+                if said is None:
+                    identity = envelope(raw.headers).record_id(message.event_id)
+                else:
+                    identity, source, watermark = said.id, int(said.task.rpartition("/")[2]), said.watermark
+            except BadMessage as bad:
+                return self._dead(topic, partition, raw, bad)
+            except ValueError as error:
+                return self._dead(topic, partition, raw, BadMessage("bad_header", f"the headers say: {error}"))
+        record: AnyRecord = Record(topic, message, identity, partition, raw.offset, source, watermark)
+        return Inbound(topic, raw.offset, topic.time(message), record, said)
+
+    def _dead(self, topic: AnyTopic, partition: int, raw: Raw, bad: BadMessage) -> Inbound:
+        letter = DeadLetter(
+            event_id=f"{topic.name}/{partition}/{raw.offset}",
+            event_time=raw.timestamp,
+            reason=bad.reason,
+            detail=bad.detail,
+            topic=topic.name,
+            partition=partition,
+            offset=raw.offset,
+            value=self._sealed(raw.value) or "",
+            key=self._sealed(raw.key),
+            headers=tuple((name, self._sealed(value) or "") for name, value in raw.headers or ()),
+            code_version=CODE_VERSION,
+        )
+        record: AnyRecord = Record(DEAD_LETTERS, letter, f"{letter.event_id}>edge.0", partition, raw.offset)
+        return Inbound(topic, raw.offset, -1, record, None)
+
+    def _sealed(self, plain: bytes | None) -> str | None:
+        return None if plain is None else b64encode(self._seal.close(plain)).decode()

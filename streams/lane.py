@@ -1,0 +1,257 @@
+"""A lane: one task of a live worker. It merges, steps, commits, produces and only then goes on."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import time
+from typing import Any
+
+import msgspec
+
+from processors.base import AnyProcessor, Tables
+from schemas.records import AnyRecord, Record
+from schemas.results import JournalEntry
+from schemas.topics import JOURNAL
+from sinks.base import Progress, SinkBusy
+from sinks.serving import Served, serve
+from sinks.store import Claim, Commit, Fenced, Position, Store
+from streams.deliveries import Deliveries
+from streams.inbound import Inbound
+from streams.merge import Merge
+from streams.outbox import Outbound, outbound, pack, unpack
+from streams.state_codec import state_codec
+from streams.task import Task
+
+IDLE_SECONDS = 0.002
+FENCED_SECONDS = 1.0
+
+
+class Meta(msgspec.Struct, array_like=True):
+    """What a task remembers beside its states: watermarks, and the last record taken of each internal source."""
+
+    watermark: int = -1
+    sources: list[tuple[str, int, int]] = []
+    last: dict[str, tuple[int, int]] = {}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all lanes of a worker share. `failpoint` is called by name before each step of the protocol."""
+
+    store: Store
+    deliveries: Deliveries
+    tables: Tables
+    table_positions: Callable[[], dict[str, dict[int, int]]]
+    at_end: Callable[[str, int], bool]
+    batch: int = 2_000
+    cache: int = 200_000
+    failpoint: Callable[[str], None] = lambda _: None
+
+
+class Lane:
+    """Steps one processor over one partition, exactly once in effect.
+
+    Per batch: take merged records, skip what the checkpoint covers, load missing states, step, commit states, results,
+    outbox and offsets in one fenced write, produce the outbox, go on. After any trouble with the store it claims the
+    task again, produces the stored outbox again, and steps what the checkpoint does not cover.
+    """
+
+    def __init__(self, processor: AnyProcessor, partition: int, surroundings: Surroundings) -> None:
+        self.processor = processor
+        self.partition = partition
+        self.name = f"{processor.name}/{partition}"
+        self.offsets: dict[Position, int] = {}
+        self.last_progress = time()
+        self.counts = {"records": 0, "said": 0, "dead_letters": 0, "repeats": 0, "fenced": 0, "busy": 0}
+        self.inputs = Merge([t.name for t in processor.inputs], lambda name: surroundings.at_end(name, partition))
+        self._around = surroundings
+        self._codec = state_codec(processor)
+        self._task = Task(processor, {}, surroundings.tables, partition)
+        self._meta = Meta()
+        self._claim: Claim | None = None
+        self._sequence = 0
+        self._news = asyncio.Event()
+        self._stopping = False
+
+    async def claim(self) -> Mapping[Position, int]:
+        """Take the task over and return the last offset taken of each input; what was said last is said again."""
+        claim = await self._around.store.claim(self.name)
+        self._claim, self._sequence, self.offsets = claim, claim.sequence, dict(claim.offsets)
+        self._meta = msgspec.msgpack.decode(claim.meta, type=Meta) if claim.meta else Meta()
+        self._task = Task(self.processor, {}, self._around.tables, self.partition)
+        self._task.resume(self._meta.watermark, self._meta.sources, claim.dues)
+        await self._around.deliveries.produce(self.name, claim.sequence, unpack(claim.outbox))
+        return self.offsets
+
+    def reads(self, topic: str) -> bool:
+        """Return whether a topic is an input of this lane."""
+        return any(each.name == topic for each in self.processor.inputs)
+
+    def put(self, topic: str, items: Sequence[Inbound]) -> None:
+        """Append records of one input."""
+        self.inputs.put(topic, items)
+        self._news.set()
+
+    def stop(self) -> None:
+        """Finish the batch at hand, then end `run`."""
+        self._stopping = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Step batches until stopped."""
+        while not self._stopping:
+            taken = self.inputs.take(self._around.batch)
+            if not taken:
+                await self._rest()
+                continue
+            try:
+                await self._apply(taken)
+            except (SinkBusy, Fenced) as trouble:
+                self.inputs.put_back(taken)
+                await self._recover(trouble)
+
+    async def _rest(self) -> None:
+        self._news.clear()
+        timeout = IDLE_SECONDS if len(self.inputs) else None
+        if not len(self.inputs):
+            self.last_progress = time()
+        try:
+            await asyncio.wait_for(self._news.wait(), timeout)
+        except TimeoutError:
+            return
+
+    async def _recover(self, trouble: SinkBusy | Fenced) -> None:
+        while not self._stopping:
+            self.counts["fenced" if isinstance(trouble, Fenced) else "busy"] += 1
+            await asyncio.sleep(FENCED_SECONDS if isinstance(trouble, Fenced) else trouble.retry_after)
+            try:
+                await self.claim()
+            except SinkBusy as again:
+                trouble = again
+            else:
+                return
+
+    async def _apply(self, taken: Sequence[Inbound]) -> None:
+        fresh = self._fresh(taken)
+        await self._load(fresh)
+        said = self._step(fresh)
+        self._around.failpoint("stepped")
+        outgoing, commit = self._commit(taken, fresh, said)
+        await self._around.store.commit(self.name, self._epoch, commit)
+        self._sequence = commit.sequence
+        self._around.failpoint("committed")
+        await self._around.deliveries.produce(self.name, commit.sequence, outgoing)
+        self._around.failpoint("produced")
+        self.offsets.update(commit.offsets)
+        self.last_progress = time()
+        self._evict()
+
+    @property
+    def _epoch(self) -> int:
+        if self._claim is None:
+            raise Fenced(f"{self.name} was never claimed")
+        return self._claim.epoch
+
+    def _fresh(self, taken: Sequence[Inbound]) -> list[Inbound]:
+        """Return what the checkpoint does not cover: neither taken before, nor said twice by its source."""
+        fresh: list[Inbound] = []
+        last = dict(self._meta.last)
+        for item in taken:
+            if item.offset <= self.offsets.get(Position(item.topic.name, self.partition), -1):
+                continue
+            if item.origin is not None:
+                source, place = f"{item.origin.task}>{item.topic.name}", (item.origin.sequence, item.origin.n)
+                if place <= last.get(source, (-1, -1)):
+                    self.counts["repeats"] += 1
+                    continue
+                last[source] = place
+            fresh.append(item)
+        self._meta.last = last
+        return fresh
+
+    async def _load(self, fresh: Sequence[Inbound]) -> None:
+        """Read the states that the batch needs and the cache lacks, those of dues to come included."""
+        states = self._task.states
+        keys = dict.fromkeys(item.record.key for item in fresh if not item.bad)
+        keys.update(dict.fromkeys(self._task.due_keys(max((_reach(item) for item in fresh), default=-1))))
+        missing = [key for key in keys if key not in states]
+        if not missing:
+            return
+        blobs = await self._around.store.load(self.name, missing)
+        for key, blob in zip(missing, blobs, strict=True):
+            if blob is not None:
+                states[key] = self._codec.decode(blob)
+
+    def _step(self, fresh: Sequence[Inbound]) -> list[AnyRecord]:
+        self._task.changed.clear()
+        said: list[AnyRecord] = []
+        for item in fresh:
+            if item.bad:
+                said.append(item.record)
+                self.counts["dead_letters"] += 1
+            else:
+                said.extend(self._task.step(item.record))
+        self.counts["records"] += len(fresh)
+        self.counts["said"] += len(said)
+        return said
+
+    def _commit(
+        self, taken: Sequence[Inbound], fresh: Sequence[Inbound], said: Sequence[AnyRecord]
+    ) -> tuple[list[Outbound], Commit]:
+        task, states, sequence = self._task, self._task.states, self._sequence + 1
+        outgoing: list[Outbound] = []
+        served: list[Served] = []
+        for record in said:
+            value = record.topic.encode(record.message)
+            outgoing.append(outbound(record, value))
+            served.extend(serve(record, value))
+        outgoing.append(self._journalled(fresh, sequence))
+        self._meta.watermark, self._meta.sources = task.watermark, task.sources()
+        offsets = {Position(item.topic.name, self.partition): item.offset for item in taken}
+        return outgoing, Commit(
+            sequence=sequence,
+            states={key: self._codec.encode(states[key]) if key in states else None for key in task.changed},
+            dues=task.changed_dues(),
+            offsets={**self.offsets, **offsets},
+            meta=msgspec.msgpack.encode(self._meta),
+            outbox=pack(outgoing),
+            served=tuple(served),
+            progress=msgspec.json.encode(Progress(task.watermark, round(time() * 1000))),
+        )
+
+    def _journalled(self, fresh: Sequence[Inbound], sequence: int) -> Outbound:
+        entry = JournalEntry(
+            event_id=f"{self.name}/{sequence}",
+            event_time=max(self._task.watermark, 0),
+            processor=self.processor.name,
+            partition=self.partition,
+            epoch=self._epoch,
+            sequence=sequence,
+            runs=runs(fresh, self.partition),
+            tables=self._around.table_positions() if self.processor.tables else {},
+        )
+        record: AnyRecord = Record(JOURNAL, entry, entry.event_id)
+        return outbound(record, JOURNAL.encode(entry))
+
+    def _evict(self) -> None:
+        states = self._task.states
+        spare = len(states) - self._around.cache
+        if spare > 0:
+            for key in [key for _, key in zip(range(spare), states, strict=False)]:
+                del states[key]
+
+
+def runs(items: Sequence[Inbound], partition: int) -> tuple[tuple[str, int, int, int], ...]:
+    """Return the records as runs (topic, partition, first offset, last offset) in the order they were taken."""
+    found: list[list[Any]] = []
+    for item in items:
+        if found and found[-1][0] == item.topic.name and item.offset == found[-1][3] + 1:
+            found[-1][3] = item.offset
+        else:
+            found.append([item.topic.name, partition, item.offset, item.offset])
+    return tuple((topic, at, first, last) for topic, at, first, last in found)
+
+
+def _reach(item: Inbound) -> int:
+    """Return the latest the watermark can be after a record."""
+    return item.time if item.record.watermark is None else max(item.time, item.record.watermark)
