@@ -46,6 +46,10 @@ class MemoryValues:
     async def aclose(self) -> None:
         """Close nothing."""
 
+    def contents(self) -> dict[str, bytes | dict[bytes, bytes]]:
+        """Return every key and what it holds."""
+        return {**self._strings, **{key: dict(fields) for key, fields in self._hashes.items()}}
+
 
 class MemorySink:
     """Keeps the newest message of each id and topic, as the analytics tables do."""
