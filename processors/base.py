@@ -27,11 +27,30 @@ class Processor(Protocol[S]):
     the state it is given, and reads no clock, no environment and no randomness: the same records give the same answer.
     """
 
-    name: str
-    inputs: tuple[AnyTopic, ...]
-    outputs: tuple[AnyTopic, ...]
-    tables: tuple[AnyTopic, ...]
-    state: type[S]
+    @property
+    def name(self) -> str:
+        """The processor's name, part of every id it gives: it never changes."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[AnyTopic, ...]:
+        """The topics it reads; of records of equal time, those of the topic listed last come first."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[AnyTopic, ...]:
+        """The topics it speaks on."""
+        ...
+
+    @property
+    def tables(self) -> tuple[AnyTopic, ...]:
+        """The compacted topics it looks things up in."""
+        ...
+
+    @property
+    def state(self) -> type[S]:
+        """The type of a key's state: a msgspec struct, or a class with `snapshot` and `restored`."""
+        ...
 
     def step(self, state: S | None, record: AnyRecord, tables: Tables) -> tuple[S | None, Iterable[Said]]:
         """Return the next state of the record's key, and what is said."""

@@ -115,11 +115,11 @@ class FraudScorer:
         version: ModelVersion | None,
         versions: Mapping[str, ModelVersion],
     ) -> FraudScore:
-        """Return the score of a payment whose features are `x` (NaN: missing), under one model version (None: the rules)."""
+        """Return the score of a payment with features `x` (NaN: missing) under a model version (None: the rules)."""
         vector = tuple(x.tolist())
         release = self._usable(version)
         judged = judge(release, x, vector, self.names) if release is not None else rule_judgement(vector, self.names)
-        ages = {"customer": payment.customer_age, "terminal": payment.event_time - newest if newest >= 0 else -1}
+        ages = {"customer": payment.customer_age, "terminal": -1 if newest < 0 else payment.event_time - newest}
         if release is not None and version is not None:
             ages["model"] = payment.event_time - version.learned_through
         return FraudScore(

@@ -13,11 +13,12 @@ from schemas.results import CardFeatures, Label
 
 def windowed(label_window: int = 7 * DAY) -> tuple[Feature, ...]:
     """Return the declared features of a terminal; outcomes count once `label_window` milliseconds have passed."""
-    return tuple(
+    matured = [
         Feature(name=f"terminal_{what}_{days}d", entity="terminal", window=days * DAY, delay=label_window, **how)
         for what, how in (("count", {}), ("risk", {"aggregate": "rate", "of": "fraud"}))
         for days in (1, 7, 30)
-    ) + (Feature(name="terminal_traffic_1d", entity="terminal", window=DAY),)
+    ]
+    return (*matured, Feature(name="terminal_traffic_1d", entity="terminal", window=DAY))
 
 
 DERIVED = (

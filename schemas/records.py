@@ -21,7 +21,8 @@ class Topic(Generic[M]):
     """A named stream of one message type, with the key that partitions it.
 
     `key` and `time` read the partition key (text) and the event time (milliseconds since 1970 UTC) off a message.
-    A topic is equal only to itself: each is one constant. `compacted` topics keep the last message of each key and can be read as tables.
+    A topic is equal only to itself: each is one constant. `compacted` topics keep the last message of each key and
+    can be read as tables.
     """
 
     name: str

@@ -137,7 +137,7 @@ class BatchConsumer(aiokafka.Consumer):
     def ack(self, message: Any) -> bool:
         """Note that Faust is done with an event; that its records are safe, only the checkpoint says."""
         if message.tp.topic not in self.progress.batched:
-            return super().ack(message)
+            return bool(super().ack(message))
         message.acked = True
         self._unacked_messages.discard(message)
         return True

@@ -23,3 +23,8 @@ def run_worker(settings: Settings) -> None:
     store = RedisStore(Redis.from_url(settings.redis))
     app = faust_app(fraud_pipeline(settings), settings, store)
     faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+
+
+def worker_command() -> None:
+    """Run one worker: scores, learns and serves until SIGTERM. Start more of them to share the partitions."""
+    run_worker(Settings())

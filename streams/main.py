@@ -1,0 +1,18 @@
+"""The command line, and the one place where everything is put together."""
+
+import typer
+
+from streams.commands import evaluate, services
+from streams.commands.features import features_command
+from streams.commands.worker import worker_command
+
+app = typer.Typer(
+    name="headrace",
+    help="Score payments for fraud as they happen, and learn from every label.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(services.commands, name="services")
+app.add_typer(evaluate.commands, name="evaluate")
+app.command("features")(features_command)
+app.command("worker")(worker_command)
