@@ -1,5 +1,6 @@
 """JSON bytes to messages and back: pydantic for what strangers send, msgspec for what headrace says itself."""
 
+import re
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -15,6 +16,10 @@ MAX_BYTES = 1_048_576
 
 MAX_DEPTH = 32
 """JSON nested deeper than this is refused."""
+
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_LISTS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Codec(Protocol[M]):
@@ -151,21 +156,20 @@ def refuse_unreadable(value: bytes | None) -> None:
 
 
 def depth(value: bytes) -> int:
-    """Return an upper bound of how deeply the JSON in `value` nests, without parsing it.
+    """Return how deeply the JSON in `value` nests, without parsing it; beyond MAX_DEPTH any larger number.
 
-    >>> depth(b'{"a": [1, [2]]}')
+    >>> depth(b'{"a": [1, [2]], "b": "[[[["}')
     3
     """
-    if value.count(b"{") + value.count(b"[") <= MAX_DEPTH:
+    if value.count(b"{") + value.count(b"[") <= 1:
         return value.count(b"{") + value.count(b"[")
-    level = deepest = 0
-    for byte in value:
-        if byte in b"{[":
-            level += 1
-            deepest = max(deepest, level)
-        elif byte in b"}]":
-            level -= 1
-    return deepest
+    brackets = _TEXT.sub(b"", value).translate(_LISTS, _NO_BRACKETS)
+    for level in range(MAX_DEPTH + 1):
+        inner = brackets.replace(b"[]", b"")
+        if len(inner) == len(brackets):
+            return level + inner.count(b"[")
+        brackets = inner
+    return MAX_DEPTH + 1
 
 
 def explained(error: ValidationError) -> BadMessage:

@@ -6,7 +6,7 @@ _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w"
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*")
 
 
-def milliseconds(text: str | int) -> int:
+def milliseconds(span: str | int) -> int:
     """Return the milliseconds of a span such as "7d", "1h30m" or "250ms". Raises ValueError for anything else.
 
     A whole number is taken as milliseconds already.
@@ -14,9 +14,10 @@ def milliseconds(text: str | int) -> int:
     >>> milliseconds("1h30m")
     5400000
     """
-    if isinstance(text, int):
-        return text
-    parts = _PART.findall(text.strip())
-    if not parts or _PART.sub("", text.strip()):
-        raise ValueError(f"{text!r} is no duration: write a number and a unit, such as 7d, 12h, 30m, 10s or 250ms")
+    if isinstance(span, int) and not isinstance(span, bool):
+        return span
+    text = span.strip() if isinstance(span, str) else ""
+    parts = _PART.findall(text)
+    if not parts or _PART.sub("", text):
+        raise ValueError(f"{span!r} is no duration: write a number and a unit, such as 7d, 12h, 30m, 10s or 250ms")
     return round(sum(float(number) * _UNITS[unit] for number, unit in parts))

@@ -1,15 +1,19 @@
 """What upstream apps publish: transactions, clicks, offers, feedback and profiles."""
 
 from datetime import UTC
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from schemas.money import Amount, refuse_inexact
 from schemas.privacy import CardNumber, ContactAddress, DeviceId, IpAddress
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 Country = Annotated[str, Field(min_length=2, max_length=3)]
+_TIME: dict[str, Any] = {
+    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}],
+    "title": "Event Time",
+}
 
 
 class Event(BaseModel):
@@ -22,7 +26,7 @@ class Event(BaseModel):
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
 
     event_id: Id
-    event_time: AwareDatetime
+    event_time: Annotated[AwareDatetime, WithJsonSchema(_TIME)]
     tenant: Id = "default"
 
     @model_validator(mode="after")

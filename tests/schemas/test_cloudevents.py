@@ -1,7 +1,7 @@
 """CloudEvents headers: written for what leaves, read for what arrives, and plain JSON needs none."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.cloudevents import Envelope, Headers, headers_of, read
@@ -61,6 +61,7 @@ def test_a_missing_attribute_is_named() -> None:
         read([header for header in SENT if header[0] != "ce_source"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["ce_id", "ce_specversion", "content-type", "x"]), st.binary() | st.none())))
 def test_no_headers_do_more_harm_than_a_bad_message(headers: list[tuple[str, bytes | None]]) -> None:
     try:

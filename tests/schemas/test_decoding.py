@@ -6,14 +6,15 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import MAX_BYTES, MAX_DEPTH, joined
+from schemas.codec import MAX_BYTES, MAX_DEPTH, depth, joined
 from schemas.errors import BadMessage
 from schemas.events import Transaction
 from schemas.topics import ALL, CLICKS, FEEDBACK, OFFERS, PROFILES, SCORES, TRANSACTIONS
 
+STEADY = settings(deadline=None)
 GOOD: dict[str, Any] = {
     "event_id": "tx-1",
     "event_time": "2026-03-01T10:00:00Z",
@@ -130,6 +131,7 @@ def test_a_complaint_names_the_field_and_the_value() -> None:
 
 
 @pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)
+@STEADY
 @given(value=st.binary(max_size=200) | st.none())
 @example(b"[" * 100_000)
 @example(b'{"a":' * 100_000)
@@ -162,6 +164,7 @@ PIECES = st.lists(st.sampled_from(FRAGMENTS), max_size=4).map(b"".join)
 VALUES = st.lists(PIECES | ALMOST | st.just(payment()) | st.none() | st.binary(max_size=20), max_size=6)
 
 
+@STEADY
 @given(VALUES)
 @example([payment()[:-1] + b',"x":"', b'"}', payment() + b"," + payment()])
 @example([payment()[:-1] + b',"x":"', b'{"}', payment() + b"," + payment()])
@@ -174,6 +177,7 @@ def test_a_batch_says_what_each_value_says_alone(values: list[bytes | None]) -> 
     assert [outcome(found) for found in TRANSACTIONS.decode_batch(values)] == [outcome(found) for found in alone]
 
 
+@STEADY
 @given(st.lists(PIECES | st.just(payment()), min_size=2, max_size=5))
 def test_values_are_joined_only_where_none_can_pass_for_another(values: list[bytes]) -> None:
     together = joined(values)
@@ -191,6 +195,7 @@ def test_good_values_are_joined() -> None:
     assert joined([payment(), payment(note="}\\{"), payment(note={"a": {}})]) is not None
 
 
+@STEADY
 @given(ALMOST)
 def test_an_almost_good_message_is_decoded_or_refused(value: bytes) -> None:
     found = TRANSACTIONS.decode_batch([value])[0]
@@ -200,6 +205,28 @@ def test_an_almost_good_message_is_decoded_or_refused(value: bytes) -> None:
 def test_the_batch_is_validated_in_one_call_or_one_by_one_with_the_same_result() -> None:
     values = [payment(event_id=f"e{n}", note={"deep": n}) for n in range(3 * MAX_DEPTH)]
     assert TRANSACTIONS.decode_batch(values) == [TRANSACTIONS.decode(value) for value in values]
+
+
+def test_brackets_in_a_text_are_no_nesting() -> None:
+    assert TRANSACTIONS.decode(payment(note="[{" * 99 + '\\"' + "[" * 99)).event_id == "tx-1"
+
+
+@pytest.mark.parametrize("opened", ["[", '{"a":'])
+def test_nesting_is_measured_to_its_limit(opened: str) -> None:
+    closed = "]" if opened == "[" else "}"
+    deepest = MAX_DEPTH - 1
+    assert TRANSACTIONS.decode(spelled(note=opened * deepest + "1" + closed * deepest)).event_id == "tx-1"
+    assert reason(spelled(note=opened * MAX_DEPTH + "1" + closed * MAX_DEPTH)) == "too_deep"
+
+
+@STEADY
+@given(JSON)
+def test_depth_is_that_of_the_parsed_value(value: Any) -> None:
+    def nested(value: Any) -> int:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inner is None else 1 + max(map(nested, inner), default=0)
+
+    assert depth(json.dumps(value).encode()) == nested(value)
 
 
 def test_a_message_as_large_as_allowed_is_taken() -> None:
@@ -280,6 +307,7 @@ def test_what_is_encoded_is_decoded_the_same(topic: Any, fields: dict[str, Any])
     assert set(fields) <= set(json.loads(topic.encode(message)))
 
 
+@STEADY
 @given(ALMOST)
 def test_any_transaction_survives_encoding(value: bytes) -> None:
     found = TRANSACTIONS.decode_batch([value])[0]
