@@ -10,6 +10,7 @@ have one, with the customer features that the reference function gives it, to th
 from __future__ import annotations
 
 import argparse
+import signal
 import statistics
 import sys
 import time
@@ -64,7 +65,7 @@ class Contestant:
     name: str
     command: Callable[[Run], Sequence[str]]
     environment: Callable[[Run], Mapping[str, str]] = no_environment
-    most_events: int = EVENTS
+    most_events: int | None = None
     input_topic: str | None = None
     output_topic: str | None = None
     check: Check = field(default_factory=lambda: check_reference_results)
@@ -181,20 +182,21 @@ def pace_by_own_report(contestant: Contestant, run: Run, broker: Broker, message
 
 PEERS = (
     Contestant("stock_faust", peer("stock_faust"), most_events=20_000),
-    Contestant("quix", peer("quix"), most_events=300_000),
+    Contestant("quix", peer("quix"), most_events=150_000),
     Contestant("bytewax", peer("bytewax_flow")),
     Contestant("bare_loop", peer("bare_loop"), pace=pace_by_own_report),
 )
 
 
 def main() -> None:
-    """Measure the peers and print one JSON object; single runs go to standard error."""
+    """Measure the peers and print one JSON object; single runs go to standard error. SIGTERM ends the peer too."""
     parser = argparse.ArgumentParser(description="Events per second of the peers on the reference work.")
     parser.add_argument("--kafka", required=True, metavar="HOST:PORT")
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=[peer.name for peer in PEERS])
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     paces = measure(
         [peer for peer in PEERS if not chosen.only or peer.name in chosen.only],
         chosen.kafka,
