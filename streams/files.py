@@ -42,8 +42,6 @@ def kind(path: Path) -> str:
     """
     ending = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
     kinds = {"csv": "csv", "jsonl": "json", "ndjson": "json", "json": "json", "parquet": "parquet", "pq": "parquet"}
-    if not path.is_file():
-        raise UnreadableFile(f"{path} is no file")
     if ending not in kinds:
         raise UnreadableFile(f"{path.name} is none of .csv, .jsonl or .parquet (each but the last also as .gz)")
     return kinds[ending]

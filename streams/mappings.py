@@ -55,17 +55,17 @@ class Source(Rule):
         return values if rule is None else rule.convert(values)
 
 
-class LabelSource(Rule):
-    """The column that tells, in hindsight, which rows were fraud, and the values that say so."""
+class Choice(Rule):
+    """Chooses rows by a column, such as the one that tells, in hindsight, which were fraud."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     column: str
-    fraud: tuple[str, ...] = ("1", "true", "yes")
+    values: tuple[str, ...] = ("1", "true", "yes")
 
-    def frauds(self, rows: Rows) -> list[bool]:
-        """Return whether each row was fraud."""
-        said = frozenset(text.lower() for text in self.fraud)
+    def among(self, rows: Rows) -> list[bool]:
+        """Return whether each row is chosen."""
+        said = frozenset(text.lower() for text in self.values)
         return [str(value).lower() in said for value in rows.columns.get(self.column, [None] * rows.count)]
 
 
@@ -75,8 +75,8 @@ class Mapping(Rule):
     topic: Annotated[str, Field(pattern="|".join(f"^{name}$" for name in BY_NAME))]
     fields: dict[str, Annotated[Source, BeforeValidator(_column)]]
     constants: dict[str, Any] = Field(default_factory=dict)
-    only: LabelSource | None = None
-    label: LabelSource | None = None
+    only: Choice | None = None
+    label: Choice | None = None
 
     @model_validator(mode="after")
     def _tells_all_that_is_required(self) -> Self:
@@ -161,13 +161,14 @@ def _numbered(record: AnyRecord, offset: int) -> AnyRecord:
     return Record(record.topic, record.message, record.id, record.partition, offset)
 
 
-Decoded = tuple[list[Any], Sequence[bool]]
+Decoded = Iterable[tuple[Any, bool, bool]]
+"""Of each row the message or BadMessage, whether it was fraud, and whether the row is wanted."""
 
 
 def _as_they_are(path: Path, topic: AnyTopic, tokeniser: Tokeniser | None) -> Iterator[Decoded]:
     values = lines(path) if kind(path) == "json" else (encoded(rows.columns) for rows in read(path))
     for batch in values:
-        yield topic.decode_batch(batch, tokeniser), [False] * len(batch)
+        yield ((message, False, True) for message in topic.decode_batch(batch, tokeniser))
 
 
 def encoded(columns: dict[str, Sequence[Any]]) -> list[bytes]:
@@ -184,18 +185,17 @@ def _mapped(path: Path, topic: AnyTopic, mapping: Mapping, tokeniser: Tokeniser 
         if kind(path) != "json":
             mapping.refuse_other_columns(list(rows.columns))
         decoded = topic.decode_batch(mapping.encode(rows), tokeniser)
+        frauds = [False] * rows.count if mapping.label is None else mapping.label.among(rows)
+        wanted = [True] * rows.count if mapping.only is None else mapping.only.among(rows)
         for index, bad in rows.refused.items():
-            decoded[index] = bad
-        frauds = [False] * rows.count if mapping.label is None else mapping.label.frauds(rows)
-        if mapping.only is not None:
-            wanted = mapping.only.frauds(rows)
-            decoded = [message for message, chosen in zip(decoded, wanted, strict=True) if chosen]
-        yield decoded, frauds
+            decoded[index], wanted[index] = bad, True
+        yield zip(decoded, frauds, wanted, strict=True)
 
 
 def _recorded(topic: AnyTopic, batches: Iterator[Decoded], refuse: Refuse) -> Iterator[tuple[AnyRecord, bool]]:
-    rows = chain.from_iterable(zip(*batch, strict=True) for batch in batches)
-    for offset, (message, fraud) in enumerate(rows):
+    for offset, (message, fraud, wanted) in enumerate(chain.from_iterable(batches)):
+        if not wanted:
+            continue
         if isinstance(message, BadMessage):
             refuse(offset, message)
         else:
