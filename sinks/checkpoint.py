@@ -41,7 +41,7 @@ CLAIM = """
 redis.replicate_commands()
 local now = redis.call('TIME')
 local last = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
-local epoch = string.format('%.0f', math.max(last + 1, now[1] * 1000 + math.floor(now[2] / 1000)))
+local epoch = string.format('%.0f', math.max(last + 1, now[1] * 1000000 + now[2]))
 redis.call('HSET', KEYS[1], 'epoch', epoch)
 return epoch
 """
