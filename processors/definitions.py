@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from math import nan
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -16,11 +16,13 @@ AMOUNT, FRAUD = "amount", "fraud"
 event is known to be fraud."""
 
 Duration = Annotated[int, BeforeValidator(milliseconds), Field(ge=0)]
+MaybeDuration = Annotated[int | None, BeforeValidator(lambda span: None if span is None else milliseconds(span))]
 Aggregate = Literal[
     "count", "sum", "mean", "min", "max", "std", "first", "last", "distinct", "rate", "since_last", "value"
 ]
 Calendar = Literal["weekend", "night", "hour", "weekday"]
 Entity = Literal["user", "terminal", "card", "device", "merchant"]
+ENTITIES: tuple[Entity, ...] = get_args(Entity)
 MIN_WINDOW = 60_000
 MAX_WINDOW = 90 * DAY
 
@@ -72,10 +74,10 @@ class Feature(BaseModel):
     source: Literal["transactions"] = "transactions"
     aggregate: Aggregate = "count"
     of: str | None = None
-    window: Duration | None = None
+    window: MaybeDuration = None
     delay: Duration = 0
     where: Where | None = None
-    ttl: Duration | None = None
+    ttl: MaybeDuration = None
     exact: bool = True
     calendar: Calendar | None = None
     empty: float = 0.0
@@ -118,5 +120,6 @@ def _complaint(declared: tuple[Any, ...], wrong: Mapping[str, Any]) -> str:
     at, *path = wrong["loc"]
     given = declared[at]
     name = given.get("name") if isinstance(given, Mapping) else None
-    field = "".join(f"{part}: " for part in path)
-    return f"feature {name or f'number {at + 1}'}: {field}{wrong['msg'].removeprefix('Value error, ')}"
+    field = ".".join(str(part) for part in path)
+    message = wrong["msg"].removeprefix("Value error, ")
+    return f"feature {name or at + 1}: {field}{': ' if field else ''}{message}"
