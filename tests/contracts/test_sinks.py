@@ -48,7 +48,7 @@ def case(request: pytest.FixtureRequest) -> Case:
             values = MemoryValues()
             return Case(ServingSink(values), values.contents)
         case "serving":
-            return serving(request.getfixturevalue("redis_url").removesuffix("/0") + "/8")
+            return serving(request.getfixturevalue("redis_url").removesuffix("/0") + "/10")
         case "analytics in chDB":
             return analytics(request.getfixturevalue("embedded"))
         case "analytics":
