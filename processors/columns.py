@@ -26,7 +26,7 @@ class Column(NamedTuple):
     power: int
 
 
-RowReader = Callable[[Fields], list[int] | None]
+RowReader = Callable[[Fields], tuple[int, ...] | None]
 
 
 def columns_of(feature: Feature) -> tuple[Column, ...]:
@@ -48,12 +48,13 @@ def row_reader(columns: Sequence[Column]) -> RowReader:
         names = tuple(column.field for column in columns)
         if len(names) == 1:
             (name,) = names
-            return lambda fields: [fields.get(name) or 0]
-        return lambda fields: [fields.get(name) or 0 for name in names]
+            return lambda fields: (fields.get(name) or 0,)
+        return lambda fields: tuple([fields.get(name) or 0 for name in names])
 
-    def read(fields: Fields) -> list[int] | None:
-        row = [_kept(column, fields.get(column.field)) for column in columns]
-        return None if None in row else [number for number in row if number is not None]
+    def read(fields: Fields) -> tuple[int, ...] | None:
+        kept = [_kept(column, fields.get(column.field)) for column in columns]
+        row = tuple([number for number in kept if number is not None])
+        return row if len(row) == len(kept) else None
 
     return read
 

@@ -21,6 +21,9 @@ class Window(NamedTuple):
 
 
 Windows = Sequence[Window]
+Row = tuple[int, ...]
+"""What is kept of an event: one whole number per column."""
+
 Totals = dict[str, list[int]]
 """Per unit: the number of events, then the sum of each column."""
 
@@ -45,12 +48,12 @@ class Trail(msgspec.Struct):
     times: list[int] = []
     ids: list[str] = []
     units: list[str] = []
-    rows: list[list[int]] = []
+    rows: list[Row] = []
     watched: int = -1
     late: int = 0
     dropped: int = 0
 
-    def add(self, windows: Windows, time: int, event_id: str, unit: str, row: list[int]) -> None:
+    def add(self, windows: Windows, time: int, event_id: str, unit: str, row: Row) -> None:
         """Take in an event; one newer than all before it moves every span to its time."""
         if time >= self.watched:
             self.times.append(time)
@@ -98,7 +101,7 @@ class Trail(msgspec.Struct):
                 total[column] += sign * value
                 column += 1
 
-    def _insert(self, windows: Windows, time: int, event_id: str, unit: str, row: list[int]) -> None:
+    def _insert(self, windows: Windows, time: int, event_id: str, unit: str, row: Row) -> None:
         at = bisect_right(self.times, time)
         self.times.insert(at, time)
         self.ids.insert(at, event_id)
@@ -123,8 +126,9 @@ class Trail(msgspec.Struct):
 
     def correct(self, at: int, column: int, value: int) -> None:
         """Set one number of the event at a position, in every total that it is part of."""
-        change = value - self.rows[at][column]
-        self.rows[at][column] = value
+        row = self.rows[at]
+        change = value - row[column]
+        self.rows[at] = (*row[:column], value, *row[column + 1 :])
         for span in self.spans:
             if span.lo <= at < span.hi:
                 span.totals[self.units[at]][column + 1] += change
