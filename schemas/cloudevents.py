@@ -36,14 +36,15 @@ class Envelope(msgspec.Struct, frozen=True):
     extensions: dict[str, str] = {}
 
     def record_id(self, event_id: str) -> str:
-        """Return the record's id: `source#id` where both are given, else the message's own event id.
+        """Return the record's id: `source#id` where the envelope has one of its own, else the message's event id.
 
         >>> Envelope(id="7", source="/shop").record_id("e1")
         '/shop#7'
-        >>> Envelope().record_id("e1")
+        >>> Envelope(id="e1", source="/shop").record_id("e1")
         'e1'
         """
-        return event_id if self.id is None or self.source is None else f"{self.source}#{self.id}"
+        own = self.source is not None and self.id not in (None, event_id)
+        return f"{self.source}#{self.id}" if own else event_id
 
 
 NOTHING = Envelope()

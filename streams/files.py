@@ -54,6 +54,14 @@ def read(path: Path) -> Iterator[Rows]:
         yield from reader(path)
 
 
+def row_count(path: Path) -> int | None:
+    """Return how many rows a Parquet file has; None for others, which would have to be read for that."""
+    if kind(path) != "parquet":
+        return None
+    with _naming(path):
+        return int(pa.parquet.read_metadata(path).num_rows)
+
+
 def lines(path: Path) -> Iterator[list[bytes]]:
     """Yield the lines of a JSON lines file in batches, blank ones left out."""
     with _naming(path), _opened(path) as file:

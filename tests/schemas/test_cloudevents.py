@@ -35,6 +35,10 @@ def test_source_and_id_name_a_record() -> None:
     assert read(SENT).record_id("tx-1") == "/shop#7"
 
 
+def test_a_record_has_the_same_id_from_a_file_and_from_the_topic_it_was_published_to() -> None:
+    assert read(headers_of("tx-1", "transactions", "/files", 0)).record_id("tx-1") == "tx-1"
+
+
 def test_the_trace_and_other_attributes_are_kept() -> None:
     envelope = read([*SENT, ("ce_traceparent", b"00-a-b-01"), ("ce_shard", b"4"), ("empty", None)])
     assert envelope.traceparent == "00-a-b-01"

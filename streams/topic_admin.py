@@ -1,0 +1,124 @@
+"""Headrace's topics on a Kafka cluster: created as declared, listed as they are."""
+
+from collections.abc import Sequence
+from time import monotonic, sleep
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.records import AnyTopic
+from schemas.topics import ALL, MODELS
+
+TIMEOUT_SECONDS = 15.0
+MODEL_BYTES = 32 * 1024 * 1024
+"""Largest message on `models`: a snapshot of a learner. Other topics keep the cluster's own limit."""
+
+
+class KafkaAway(RuntimeError):
+    """No broker answers, or it refuses what was asked."""
+
+
+class WrongPartitions(ValueError):
+    """A topic exists with another number of partitions: keys would go elsewhere than the state they belong to."""
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """A topic as declared, and the partitions it has on the cluster; None where it does not exist."""
+
+    name: str
+    message: str
+    partitions: int
+    found: int | None
+    retention_ms: int | None
+    compacted: bool
+    internal: bool
+
+
+def create_topics(bootstrap: str, topics: Sequence[AnyTopic] = ALL, replication: int = 1) -> list[str]:
+    """Create the topics that do not exist yet and return their names, once the cluster knows them all.
+
+    Raises WrongPartitions, before creating any, when one exists with another partition count; and KafkaAway.
+    """
+    client = _client(bootstrap)
+    found = _partitions(client, bootstrap)
+    wrong = [topic for topic in topics if found.get(topic.name, topic.partitions) != topic.partitions]
+    if wrong:
+        told = ", ".join(f"{topic.name} has {found[topic.name]} partitions, not {topic.partitions}" for topic in wrong)
+        raise WrongPartitions(f"{told}: delete it, or publish to a cluster of its own")
+    missing = [topic for topic in topics if topic.name not in found]
+    if missing:
+        _create(client, missing, replication)
+        _await(client, bootstrap, [topic.name for topic in topics])
+    return [topic.name for topic in missing]
+
+
+def list_topics(bootstrap: str, topics: Sequence[AnyTopic] = ALL) -> list[TopicState]:
+    """Return the topics as declared and as they are. Raises KafkaAway."""
+    found = _partitions(_client(bootstrap), bootstrap)
+    return [
+        TopicState(
+            name=topic.name,
+            message=topic.model.__name__,
+            partitions=topic.partitions,
+            found=found.get(topic.name),
+            retention_ms=None if topic.compacted else topic.retention_ms,
+            compacted=topic.compacted,
+            internal=topic.internal,
+        )
+        for topic in topics
+    ]
+
+
+def configuration(topic: AnyTopic, replication: int) -> dict[str, str]:
+    """Return the topic's settings on the cluster. With three replicas or more, all but one must have a record."""
+    config = {"cleanup.policy": "compact" if topic.compacted else "delete"}
+    if not topic.compacted:
+        config["retention.ms"] = str(topic.retention_ms)
+    if topic is MODELS:
+        config["max.message.bytes"] = str(MODEL_BYTES)
+    if replication >= 3:
+        config["min.insync.replicas"] = str(replication - 1)
+    return config
+
+
+def _client(bootstrap: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "error_cb": _unanswered})
+
+
+def _unanswered(_error: KafkaError) -> None:
+    """Take librdkafka's word that a broker is away without printing it: the call itself times out and says so."""
+
+
+def _partitions(client: AdminClient, bootstrap: str) -> dict[str, int]:
+    try:
+        topics = client.list_topics(timeout=TIMEOUT_SECONDS).topics
+    except KafkaException as error:
+        raise KafkaAway(f"no Kafka broker answers at {bootstrap} ({error.args[0].str()}): is it running?") from None
+    return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def _create(client: AdminClient, topics: Sequence[AnyTopic], replication: int) -> None:
+    wanted = [
+        NewTopic(
+            topic.name,
+            num_partitions=topic.partitions,
+            replication_factor=replication,
+            config=configuration(topic, replication),
+        )
+        for topic in topics
+    ]
+    for name, created in client.create_topics(wanted, operation_timeout=TIMEOUT_SECONDS).items():
+        try:
+            created.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise KafkaAway(f"{name} cannot be created: {error.args[0].str()}") from None
+
+
+def _await(client: AdminClient, bootstrap: str, names: Sequence[str]) -> None:
+    deadline = monotonic() + TIMEOUT_SECONDS
+    while unknown := set(names) - set(_partitions(client, bootstrap)):
+        if monotonic() > deadline:
+            raise KafkaAway(f"{', '.join(sorted(unknown))} were created, but the cluster does not know them yet")
+        sleep(0.05)
