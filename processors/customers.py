@@ -133,11 +133,12 @@ class CustomerFeatures:
         horizon: int = 7 * DAY,
         lateness: int = 7 * DAY,
     ) -> None:
-        self.features = FeatureSet(windowed)
+        self.features = FeatureSet(windowed, lateness)
         self.names = self.features.names + DERIVED
         self._label_window = label_window
         self._horizon = horizon
         self._lateness = lateness
+        self._amount_at = _position(self.features.names, "amount")
         self._mean_at = _position(self.features.names, "customer_mean_30d")
         self._count_at = _position(self.features.names, "customer_count_30d")
 
@@ -172,7 +173,7 @@ class CustomerFeatures:
             tenant=message.tenant,
             user=message.user,
             terminal=message.counterparty(),
-            amount=values[0],
+            amount=values[self._amount_at],
             currency=unit,
             customer=tuple(values),
             card=message.card,
@@ -236,11 +237,14 @@ class CustomerFeatures:
             del pending[:done]
 
     def _learned(self, state: Customer | None, label: Label) -> Customer | None:
-        if state is None or not label.fraud:
+        if state is None:
             return state
         self.features.correct(state.trails, label.event_time, label.event_id, label.fraud)
         surprising = any(surprise.event_id == label.event_id for surprise in state.surprises)
         state.surprises = [surprise for surprise in state.surprises if surprise.event_id != label.event_id]
+        if not label.fraud:
+            state.frauds = [fraud for fraud in state.frauds if fraud[0] != label.event_time]
+            return state
         state.pending = [payment for payment in state.pending if payment[1] != label.event_id]
         state.frauds = [*state.frauds, (label.event_time, surprising)][-REMEMBERED:]
         return state
