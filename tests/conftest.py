@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from streams.services import kafka as broker
 from streams.services.supervisor import Endpoints, Part, down, up
+
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("try", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "try")
 
 
 @pytest.fixture(scope="session")
