@@ -94,6 +94,36 @@ def score(x: Vector, model: Additive) -> float:
 
 
 @compiled
+def explain(x: Vector, model: Additive, k: int) -> tuple[float, float, Vector, Vector]:
+    """Return score (NaN when a value is infinite), intercept, contributions, and where the k largest stand."""
+    start = intercept(model)
+    terms = contributions(x, model)
+    logit = start
+    for f in range(x.size):
+        logit += math.nan if math.isinf(x[f]) else terms[f]
+    score = math.nan if math.isnan(logit) else probability(logit)
+    return score, start, terms, largest(terms, k)
+
+
+@compiled
+def largest(terms: Vector, k: int) -> Vector:
+    """Return the indices of the k largest positive numbers, largest first, ties by index; -1 where there are fewer."""
+    best = np.full(k, -1.0)
+    for f in range(terms.size):
+        if terms[f] <= 0.0:
+            continue
+        at, held = 0, float(f)
+        while at < k:
+            there = int(best[at])
+            if there < 0 or terms[int(held)] > terms[there]:
+                best[at], held = held, best[at]
+            if held < 0.0:
+                break
+            at += 1
+    return best
+
+
+@compiled
 def _step(model: Additive, f: int, cell: int, gradient: float) -> None:
     """Move one weight as `river.optim.FTRLProximal` does: a gradient acts when its cell is next learned."""
     alpha, beta, l1, l2 = model.rates[0], model.rates[1], model.rates[2], model.rates[3]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,15 @@ class Model(Protocol):
         ...
 
 
+class Explanation(NamedTuple):
+    """A score with what makes it: `intercept` and `contributions` in log-odds, and the indices of the largest."""
+
+    score: float
+    intercept: float
+    contributions: Vector
+    largest: list[int]
+
+
 @runtime_checkable
 class Explains(Protocol):
     """A model whose logit is a sum with one term per feature."""
@@ -52,6 +61,10 @@ class Explains(Protocol):
 
         Added to `intercept` one after the other, in order, they are the logit of the score to the last bit.
         """
+        ...
+
+    def explain_one(self, x: Vector, k: int) -> Explanation:
+        """Return the score, intercept and contributions at once, with the at most `k` largest positive ones."""
         ...
 
 

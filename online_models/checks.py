@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from online_models.base import Explains, Model, Vector
+from online_models.explanation import top
 
 Make = Callable[[], Model]
 Check = Callable[[Make], None]
@@ -192,6 +193,10 @@ def check_contributions_add_up(make: Make) -> None:
                 for term in model.contributions(x).tolist():
                     logit += term
                 assert model.score_one(x) == _logistic(logit)
+                at_once = model.explain_one(x, 3)
+                assert (at_once.score, at_once.intercept) == (model.score_one(x), model.intercept)
+                assert at_once.contributions.tolist() == model.contributions(x).tolist()
+                assert tuple(at_once.largest) == top(at_once.contributions, 3)
 
 
 def _trained(make: Make) -> Model:

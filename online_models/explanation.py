@@ -37,9 +37,9 @@ def ablation(model: Model, x: Vector, baseline: Vector) -> Attribution:
     times.
     """
     x, baseline = vector(x, model.features), vector(baseline, model.features)
-    reached = _logit(model.score_one(x))
-    base = _logit(model.score_one(baseline))
-    terms = np.array([reached - _logit(model.score_one(_replaced(x, baseline, i))) for i in range(x.size)])
+    reached = log_odds(model.score_one(x))
+    base = log_odds(model.score_one(baseline))
+    terms = np.array([reached - log_odds(model.score_one(_replaced(x, baseline, i))) for i in range(x.size)])
     return Attribution(base, terms, reached - base - float(terms.sum()))
 
 
@@ -49,6 +49,6 @@ def _replaced(x: Vector, baseline: Vector, index: int) -> Vector:
     return changed
 
 
-def _logit(probability: float) -> float:
+def log_odds(probability: float) -> float:
     kept = min(max(probability, LEAST_PROBABILITY), 1.0 - LEAST_PROBABILITY)
     return math.log(kept / (1.0 - kept))

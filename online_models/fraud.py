@@ -10,7 +10,7 @@ import numpy as np
 
 from online_models import additive_kernels as kernels
 from online_models.additive_state import Additive, empty, forget_histograms, place, placed
-from online_models.base import Model, Vector, checked_weight, finite, infinite, vector
+from online_models.base import Explanation, Model, Vector, checked_weight, finite, infinite, vector
 from online_models.knots import QUANTILES, fits, histogram_knots, quantile_knots
 from online_models.snapshots import decoded
 
@@ -108,6 +108,14 @@ class AdditiveLogistic:
         x = finite(x, self.features)
         terms: Vector = kernels.contributions(x, self._state)
         return terms
+
+    def explain_one(self, x: Vector, k: int) -> Explanation:
+        """Return the score of `x` with what makes it, in one go."""
+        x = vector(x, self.features)
+        score, intercept, terms, largest = kernels.explain(x, self._state, k)
+        if math.isnan(score):
+            raise infinite(x, self.features)
+        return Explanation(score, intercept, terms, [int(at) for at in largest.tolist() if at >= 0.0])
 
     def learn_one(self, x: Vector, y: bool, weight: float = 1.0) -> None:
         """Learn that `x` had the label `y`, counted `weight` times; weight 0 changes nothing."""

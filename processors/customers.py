@@ -10,7 +10,7 @@ from processors.definitions import Feature
 from processors.features import FeatureSet
 from processors.trail import Trail
 from schemas.events import Transaction
-from schemas.money import major, minor_units
+from schemas.money import minor_units
 from schemas.records import DAY, AnyRecord
 from schemas.results import CardFeatures, Label
 from schemas.topics import CARD_FEATURES, CUSTOMER_LABELS, TRANSACTIONS
@@ -34,6 +34,7 @@ DERIVED = (
     "amount_log_ratio_mean",
     "amount_log_ratio_max",
     "amount_z_genuine",
+    "amount_log_ratio_genuine",
     "surprises_14d",
     "surprise_max_14d",
     "known_frauds_decayed",
@@ -54,35 +55,45 @@ SURPRISE_SPAN = 14 * DAY
 PEAK_SPAN = 30 * DAY
 FRAUD_HALF_LIFE = 7 * DAY
 WINSOR = 3.0
+LEAST_DEVIATION = 0.1
+LEAST_AMOUNT = 0.01
 REMEMBERED = 64
 EARTH_KM = 6371.0
 
 
-class Spread(msgspec.Struct):
-    """A running mean and variance of log amounts in which one outlier weighs little: values are winsorised first.
+class Usual(msgspec.Struct, array_like=True):
+    """A running mean and deviation of amounts in which one outlier weighs little: values are winsorised first.
 
-    Welford's update, of values clipped to mean ± 3 standard deviations once ten have been seen.
+    Welford's update, of values clipped to mean ± 3 standard deviations once ten have been seen. No deviation is taken
+    to be smaller than a tenth of the mean.
     """
 
     count: int = 0
     mean: float = 0.0
+    deviation: float = 0.0
     m2: float = 0.0
 
     def z(self, value: float) -> float:
         """Return how many standard deviations above its past `value` is; NaN before three values."""
         if self.count < 3:
             return nan
-        return (value - self.mean) / (sqrt(self.m2 / (self.count - 1)) + 0.1)
+        return (value - self.mean) / (max(self.deviation, LEAST_DEVIATION * self.mean) + LEAST_AMOUNT)
+
+    def log_ratio(self, value: float) -> float:
+        """Return log of `value` over the mean of its past; NaN before three values."""
+        return nan if self.count < 3 else log((value + 1.0) / (self.mean + 1.0))
 
     def add(self, value: float) -> None:
         """Take in one value."""
         if self.count >= 10:
-            reach = WINSOR * (sqrt(self.m2 / (self.count - 1)) + 0.1)
+            reach = WINSOR * (self.deviation + LEAST_DEVIATION * self.mean)
             value = min(max(value, self.mean - reach), self.mean + reach)
         self.count += 1
         step = value - self.mean
         self.mean += step / self.count
         self.m2 += step * (value - self.mean)
+        if self.count > 1:
+            self.deviation = sqrt(self.m2 / (self.count - 1))
 
 
 class Surprise(msgspec.Struct):
@@ -99,8 +110,8 @@ class Customer(msgspec.Struct):
     trails: list[Trail]
     first_seen: int
     seen: dict[str, int] = {}
-    spread: dict[str, Spread] = {}
-    genuine: dict[str, Spread] = {}
+    usual: dict[str, Usual] = {}
+    genuine: dict[str, Usual] = {}
     pending: list[tuple[int, str, str, float]] = []
     peaks: dict[str, list[tuple[int, float]]] = {}
     surprises: list[Surprise] = []
@@ -158,8 +169,13 @@ class CustomerFeatures:
     def _enriched(self, state: Customer, message: Transaction, time: int, record: AnyRecord) -> CardFeatures:
         newest = state.trails[0].watched
         self._remember(state, message.event_id, time)
-        amount, unit = minor_units(message.amount, message.currency), message.currency
-        fields = {"amount": amount, "fraud": 0, "mcc": message.mcc, "channel": message.channel}
+        unit = message.currency
+        fields = {
+            "amount": minor_units(message.amount, unit),
+            "fraud": 0,
+            "mcc": message.mcc,
+            "channel": message.channel,
+        }
         if time >= newest - self._lateness:
             self.features.observe(state.trails, time, message.event_id, unit, fields)
         else:
@@ -195,19 +211,20 @@ class CustomerFeatures:
     def _derived(
         self, state: Customer, message: Transaction, time: int, newest: int, values: list[float]
     ) -> tuple[float, ...]:
-        unit, amount = message.currency, major(minor_units(message.amount, message.currency), message.currency)
-        log_amount = log(amount + 1.0)
-        spread = state.spread.get(unit)
-        if spread is None:
-            spread = state.spread[unit] = Spread()
-            state.genuine[unit] = Spread()
-        z = spread.z(log_amount)
+        unit, amount = message.currency, values[self._amount_at]
+        usual = state.usual.get(unit)
+        if usual is None:
+            usual = state.usual[unit] = Usual()
+            state.genuine[unit] = Usual()
+        genuine = state.genuine[unit]
+        z = usual.z(amount)
         surprises = _count_surprises(state, time)
         derived = (
             z,
             _log_ratio_to_mean(amount, values[self._mean_at], values[self._count_at]),
             _log_ratio_to_max(state.peaks.setdefault(unit, []), time, amount),
-            state.genuine[unit].z(log_amount),
+            genuine.z(amount),
+            genuine.log_ratio(amount),
             *surprises,
             *_known_frauds(state, time),
             (time - newest) / 1000.0 if newest >= 0 else nan,
@@ -217,8 +234,8 @@ class CustomerFeatures:
             _is_new(state.devices, message.device),
             _speed(state, message, time),
         )
-        spread.add(log_amount)
-        state.pending.append((time, message.event_id, unit, log_amount))
+        usual.add(amount)
+        state.pending.append((time, message.event_id, unit, amount))
         if z > SURPRISING:
             state.surprises.append(Surprise(time, message.event_id, z))
         return derived
@@ -227,12 +244,13 @@ class CustomerFeatures:
         """Take in payments whose label window has passed: whatever is not known as fraud by then was genuine."""
         pending, until = state.pending, time - self._label_window
         done = 0
-        for at, event_id, unit, log_amount in pending:
+        for at, event_id, unit, amount in pending:
             if at >= until:
                 break
             done += 1
-            state.genuine[unit].add(log_amount)
-            state.surprises = [surprise for surprise in state.surprises if surprise.event_id != event_id]
+            state.genuine[unit].add(amount)
+            if state.surprises:
+                state.surprises = [surprise for surprise in state.surprises if surprise.event_id != event_id]
         if done:
             del pending[:done]
 
@@ -279,11 +297,15 @@ def _log_ratio_to_max(peaks: list[tuple[int, float]], time: int, amount: float) 
 
 
 def _count_surprises(state: Customer, time: int) -> tuple[float, float]:
+    if not state.surprises:
+        return 0.0, 0.0
     recent = [surprise.z for surprise in state.surprises if surprise.time > time - SURPRISE_SPAN]
     return float(len(recent)), max(recent, default=0.0)
 
 
 def _known_frauds(state: Customer, time: int) -> tuple[float, float]:
+    if not state.frauds:
+        return 0.0, 0.0
     weights = [(exp(-log(2) * (time - at) / FRAUD_HALF_LIFE), surprising) for at, surprising in state.frauds]
     return sum(weight for weight, _ in weights), sum(weight for weight, surprising in weights if surprising)
 

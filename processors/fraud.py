@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from online_models.base import Explains, Vector
-from online_models.explanation import top
+from online_models.base import Explanation, Vector
+from online_models.explanation import log_odds
 from online_models.release import Release, unpack
 from online_models.snapshots import BadSignature
 from processors.base import Said, Tables
-from processors.reasons import in_words
+from processors.reasons import Facts, in_words
 from processors.rules import rule_score
 from processors.terminals import Terminal, TerminalHistory
 from schemas.records import DAY, AnyRecord
@@ -186,34 +186,33 @@ class FraudScorer:
 
 
 def judge(release: Release, x: Vector, vector: tuple[float, ...], names: tuple[str, ...]) -> Judgement:
-    """Return what a release makes of a vector, with the largest contributions in words."""
-    model = release.model
-    score = model.score_one(x)
-    reasons, other, intercept = explained(model, x, vector, names)
-    return Judgement(
-        score, release.calibrator.calibrate(score), reasons, other, intercept, release.anomaly.score_one(x)
-    )
+    """Return what a release makes of a vector, with the largest contributions in words.
 
-
-def explained(
-    model: Any, x: Vector, vector: tuple[float, ...], names: tuple[str, ...]
-) -> tuple[tuple[Reason, ...], float, float]:
-    """Return the top reasons, what all other features add, and the intercept; they add up to the log-odds."""
-    if not hasattr(model, "contributions"):
-        return (), 0.0, 0.0
-    explaining: Explains = model
-    contributions = explaining.contributions(x)
-    facts = dict(zip(names, vector, strict=True))
-    chosen = top(contributions, REASONS)
+    A model whose score is no sum gives no reasons; all of its log-odds are `other`.
+    """
+    model: Any = release.model
+    if not hasattr(model, "explain_one"):
+        score = model.score_one(x)
+        return _judgement(release, x, Explanation(score, 0.0, np.array([log_odds(score)]), []), ())
+    explanation = model.explain_one(x, REASONS)
+    facts = Facts(names, vector)
     reasons = tuple(
-        Reason(names[at], float(contributions[at]), in_words(names[at], vector[at], facts)) for at in chosen
+        Reason(names[at], float(explanation.contributions[at]), in_words(names[at], vector[at], facts))
+        for at in explanation.largest
     )
-    return reasons, float(contributions.sum()) - sum(reason.contribution for reason in reasons), explaining.intercept
+    return _judgement(release, x, explanation, reasons)
+
+
+def _judgement(release: Release, x: Vector, explanation: Explanation, reasons: tuple[Reason, ...]) -> Judgement:
+    score = explanation.score
+    other = float(explanation.contributions.sum()) - sum(reason.contribution for reason in reasons)
+    anomaly = release.anomaly.score_one(x)
+    return Judgement(score, release.calibrator.calibrate(score), reasons, other, explanation.intercept, anomaly)
 
 
 def rule_judgement(vector: tuple[float, ...], names: tuple[str, ...]) -> Judgement:
     """Return what the rules make of a vector: the answer while no model is usable."""
-    score, reasons = rule_score(dict(zip(names, vector, strict=True)))
+    score, reasons = rule_score(Facts(names, vector))
     return Judgement(score, score, reasons, 0.0, 0.0, 0.0)
 
 

@@ -1,9 +1,31 @@
 """Reasons in words: what a feature's number means to the person who has to act on it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import isnan
 
-Facts = Mapping[str, float]
+
+class Facts:
+    """A vector read by the names of its features."""
+
+    __slots__ = ("_at", "_vector")
+
+    def __init__(self, names: tuple[str, ...], vector: Sequence[float]) -> None:
+        self._at = _places(names)
+        self._vector = vector
+
+    def __getitem__(self, feature: str) -> float:
+        return self._vector[self._at[feature]]
+
+    def __contains__(self, feature: str) -> bool:
+        return feature in self._at
+
+
+@lru_cache(16)
+def _places(names: tuple[str, ...]) -> dict[str, int]:
+    return {name: at for at, name in enumerate(names)}
+
+
 Wording = Callable[[float, Facts], str]
 
 
@@ -49,6 +71,7 @@ WORDINGS: dict[str, Wording] = {
     "amount": lambda value, facts: f"amount {value:.2f}",
     "amount_z": _amount,
     "amount_z_genuine": _amount,
+    "amount_log_ratio_genuine": _amount,
     "amount_log_ratio_mean": _amount,
     "amount_log_ratio_max": _amount,
     "customer_mean_30d": lambda value, facts: f"this customer pays {value:.2f} on average in 30 days",
@@ -87,9 +110,10 @@ WORDINGS: dict[str, Wording] = {
 
 
 def in_words(feature: str, value: float, facts: Facts) -> str:
-    """Return what a feature's value means, from numbers in `facts` (feature name → value) alone.
+    """Return what a feature's value means, from the numbers in `facts` alone.
 
-    >>> in_words("amount_z", 3.2, {"amount": 412.0, "customer_count_30d": 3.0, "customer_mean_30d": 182.2})
+    >>> facts = Facts(("amount", "customer_count_30d", "customer_mean_30d"), (412.0, 3.0, 182.2))
+    >>> in_words("amount_z", 3.2, facts)
     "amount 412.00 is 6.1× this customer's usual 67.30"
     """
     if isnan(value):

@@ -1,7 +1,6 @@
 """The rule fallback: what is said of a payment while no model is usable."""
 
 from collections.abc import Callable
-from math import isnan
 from typing import NamedTuple
 
 from processors.reasons import Facts, in_words
@@ -11,7 +10,7 @@ BASE = 0.01
 
 
 class Rule(NamedTuple):
-    """A feature, the value from which on it is suspicious, and the probability of fraud that it stands for."""
+    """A feature, when it is suspicious (never when it is missing, NaN), and the probability of fraud it stands for."""
 
     feature: str
     suspicious: Callable[[float], bool]
@@ -35,11 +34,7 @@ def rule_score(facts: Facts) -> tuple[float, tuple[Reason, ...]]:
 
     Rules are taken as independent evidence: 1 − ∏(1 − p) over those that hit.
     """
-    hits = [
-        rule
-        for rule in RULES
-        if (value := facts.get(rule.feature)) is not None and not isnan(value) and rule.suspicious(value)
-    ]
+    hits = [rule for rule in RULES if rule.feature in facts and rule.suspicious(facts[rule.feature])]
     genuine = 1.0 - BASE
     for rule in hits:
         genuine *= 1.0 - rule.probability

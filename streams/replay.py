@@ -26,13 +26,13 @@ class Replay:
     def step(self, record: AnyRecord) -> Iterator[AnyRecord]:
         """Step one record and everything that comes of it; yield all that is said, in order."""
         waiting = deque((record,))
-        readers = self._readers
+        readers, tables = self._readers, self.tables
         while waiting:
             current = waiting.popleft()
             for task in readers.get(current.topic, ()):
                 for said in task.step(current):
-                    if said.topic in self.tables:
-                        self.tables[said.topic][said.topic.key(said.message)] = said.message
+                    if said.topic in tables:
+                        tables[said.topic][said.topic.key(said.message)] = said.message
                     waiting.append(said)
                     yield said
 

@@ -1,6 +1,6 @@
 """A task: one processor over one partition. Both engines step records through it, so both say the same."""
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -25,6 +25,7 @@ class Task:
         self.watermark = NEVER
         self.changed: dict[str, None] = {}
         self._tables = tables
+        self._name = processor.name
         self._sources: dict[tuple[str, int], int] = {}
         self._dues: list[tuple[int, str]] = []
         self._waits = hasattr(processor.state, "__annotations__") and "due" in processor.state.__annotations__
@@ -57,35 +58,33 @@ class Task:
                 look += (2 * at + 1, 2 * at + 2)
         return found
 
-    def step(self, record: AnyRecord) -> Iterator[AnyRecord]:
-        """Step every due that the record's time passes, then the record; yield what is said, each with its id."""
-        self._move(record)
-        if self._waits:
-            yield from self._step_dues()
-        yield from self._step_one(record, record.topic.key(record.message))
+    def step(self, record: AnyRecord) -> list[AnyRecord]:
+        """Step every due that the record's time passes, then the record; return what is said, each with its id."""
+        said: list[AnyRecord] = []
+        watermark = record.watermark
+        if watermark is None:
+            watermark = record.topic.time(record.message) - record.topic.lateness_ms
+        else:
+            watermark = self._slowest(record.topic.name, record.source, watermark)
+        self.watermark = max(self.watermark, watermark)
+        if self._dues and self._dues[0][0] < self.watermark:
+            self._step_dues(said)
+        self._step_one(record, record.topic.key(record.message), said)
+        return said
 
-    def _step_one(self, record: AnyRecord, key: str) -> Iterator[AnyRecord]:
+    def _step_one(self, record: AnyRecord, key: str, said: list[AnyRecord]) -> None:
         processor, states = self.processor, self.states
-        before = states.get(key)
-        state, said = processor.step(before, record, self._tables)
+        state, messages = processor.step(states.get(key), record, self._tables)
         self.changed[key] = None
         if state is None:
             states.pop(key, None)
         else:
             states[key] = state
-            if self._waits:
-                self._wait(key, state.due)
-        for n, (topic, message) in enumerate(said):
-            yield Record(
-                topic, message, f"{record.id}>{processor.name}.{n}", source=self.partition, watermark=self.watermark
-            )
-
-    def _move(self, record: AnyRecord) -> None:
-        if record.watermark is None:
-            time = record.topic.time(record.message) - record.topic.lateness_ms
-        else:
-            time = self._slowest(record.topic.name, record.source, record.watermark)
-        self.watermark = max(self.watermark, time)
+            if self._waits and state.due is not None:
+                heappush(self._dues, (state.due, key))
+        for n, (topic, message) in enumerate(messages):
+            identity = f"{record.id}>{self._name}.{n}"
+            said.append(Record(topic, message, identity, 0, -1, self.partition, self.watermark))
 
     def _slowest(self, topic: str, source: int, watermark: int) -> int:
         sources = self._sources
@@ -95,16 +94,10 @@ class Task:
         sources[topic, source] = max(watermark, sources.get((topic, source), NEVER))
         return min(mark for (of, _), mark in sources.items() if of == topic)
 
-    def _wait(self, key: str, due: int | None) -> None:
-        if due is not None:
-            heappush(self._dues, (due, key))
-
-    def _step_dues(self) -> Iterator[AnyRecord]:
+    def _step_dues(self, said: list[AnyRecord]) -> None:
         dues = self._dues
         while dues and dues[0][0] < self.watermark:
             at, key = heappop(dues)
             state = self.states.get(key)
-            if state is None or state.due != at:
-                continue
-            due: AnyRecord = Record(DUE, Due(key, at), f"{key}@{at}", partition=self.partition)
-            yield from self._step_one(due, key)
+            if state is not None and state.due == at:
+                self._step_one(Record(DUE, Due(key, at), f"{key}@{at}", self.partition), key, said)

@@ -45,7 +45,8 @@ def evaluate_fraud_command(
     100 riskiest cards of each day, after leaving out customers already known to be defrauded.
     """
     delay = milliseconds(f"{label_delay}d" if label_delay.isdigit() else label_delay)
-    settings = Settings(label_window=delay, **({"model": model} if model else {}))
+    settings = Settings(label_window=delay)
+    settings = settings.model_copy(update={"model": model}) if model else settings
     protocol = Protocol(test_from, test_days, delay // DAY, by_week)
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)

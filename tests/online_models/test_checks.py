@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from online_models.base import Explains, Model
+from online_models.base import Explanation
 from online_models.checks import (
     check_a_wrong_length_is_refused,
     check_contributions_add_up,
@@ -83,6 +84,9 @@ class Forgetful:
 
     def contributions(self, x):
         return np.zeros(len(FEATURES))
+
+    def explain_one(self, x, k):
+        return Explanation(self.score_one(x), self.intercept, self.contributions(x), [])
 
     def snapshot(self):
         return b""
