@@ -10,7 +10,7 @@ from hypothesis import settings
 from streams.services import kafka as broker
 from streams.services.supervisor import Endpoints, Part, down, up
 
-settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("ci", deadline=None, derandomize=True)
 settings.register_profile("try", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "try")
 
