@@ -3,6 +3,8 @@
 import typer
 
 from streams.commands import evaluate, services
+from streams.commands.api import api_command
+from streams.commands.demo import demo_command
 from streams.commands.features import features_command
 from streams.commands.worker import worker_command
 
@@ -14,5 +16,7 @@ app = typer.Typer(
 )
 app.add_typer(services.commands, name="services")
 app.add_typer(evaluate.commands, name="evaluate")
+app.command("demo")(demo_command)
 app.command("features")(features_command)
 app.command("worker")(worker_command)
+app.command("api")(api_command)

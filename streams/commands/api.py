@@ -1,0 +1,45 @@
+"""`headrace api`: the read API, as a process."""
+
+import signal
+from typing import Annotated
+
+import msgspec
+import typer
+import uvicorn
+from rich.console import Console
+
+from api.app import create_app
+from api.settings import ApiSettings
+from processors.customers import CustomerFeatures
+from sinks.connection import connect
+from sinks.serving import Reader
+from streams.assembly import fraud_scorer
+from streams.services.ports import free_port
+from streams.settings import Settings
+
+
+def api_command(
+    host: Annotated[str | None, typer.Option(help="The address to listen on; HEADRACE_HOST, else 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address as one JSON object.")] = False,
+) -> None:
+    """Serve scores, features and models over HTTP, reading from Redis, until SIGTERM or Ctrl-C."""
+    settings = Settings()
+    host = settings.host if host is None else host
+    port = (settings.port if port is None else port) or free_port()
+    address = f"http://{host}:{port}"
+    if as_json:
+        typer.echo(msgspec.json.encode({"api": address}))
+    else:
+        Console(stderr=True).print(f"reading from Redis for {address}/docs", soft_wrap=True)
+    # uvicorn drains at SIGTERM and then raises it again, for whoever started it; this is a process of its own.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    serve_api(settings, host, port)
+
+
+def serve_api(settings: Settings, host: str, port: int) -> None:
+    """Serve the API on `host` and `port` until a signal ends it."""
+    scorer = fraud_scorer(settings)
+    names = {scorer.features_id: scorer.names, "customer": CustomerFeatures(label_window=settings.label_window).names}
+    app = create_app(Reader(connect(settings.redis)), ApiSettings(feature_names=names))
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)

@@ -1,0 +1,173 @@
+"""`headrace demo`: the whole pipeline on this machine at once, with nothing to install or to set up."""
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from redis import Redis
+from rich.console import Console
+from rich.live import Live
+
+from schemas.privacy import Tokeniser
+from sinks.analytics import AnalyticsSink, client_for, create_schema, query
+from sinks.base import SinkBusy
+from streams import demo
+from streams.commands.api import serve_api
+from streams.demo_screen import progress, summary, to_try
+from streams.files import UnreadableFile
+from streams.mappings import Mapping as FileMapping
+from streams.mappings import MappingError
+from streams.running import demo_folder
+from streams.services.errors import ServiceFailed
+from streams.services.ports import free_port, is_free
+from streams.services.supervisor import Part, down, up
+from streams.settings import Settings
+from streams.tally import Tally
+
+EVENTS = 20_000
+INTERRUPTED = 130
+FRAME_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is run: a file, or a simulated world of that seed; `events` None is all of the file."""
+
+    file: Path | None
+    mapping: Path | None
+    events: int | None
+    seed: int
+
+    @property
+    def expected(self) -> int | None:
+        """How many transactions there will be, where that is known."""
+        return self.events if self.file else self.events or EVENTS
+
+    def records(self, settings: Settings) -> Iterator[Any]:
+        """Yield the records to run."""
+        if self.file:
+            mapping = FileMapping.load(self.mapping) if self.mapping else None
+            records = demo.from_file(self.file, mapping, settings)
+            return demo.first(self.events, records) if self.events else records
+        events = self.events or EVENTS
+        tokeniser = Tokeniser({"1": settings.key("tokens")})
+        return demo.first(events, demo.simulated(demo.demo_world(events, self.seed), tokeniser))
+
+
+def demo_command(
+    file: Annotated[Path | None, typer.Argument(help="Transactions to run, not simulated ones.", exists=True)] = None,
+    events: Annotated[int | None, typer.Option(help="How many transactions; 20,000 simulated ones.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 1,
+    mapping: Annotated[Path | None, typer.Option("--map", help="How the file's columns become fields.")] = None,
+    no_serve: Annotated[bool, typer.Option("--no-serve", help="End after the run, services included.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Run card payments through the pipeline, watch them being scored, then read the results over HTTP.
+
+    A real Redis and the ClickHouse engine start in .headrace/demo, in place of an earlier demo's; the pipeline runs in
+    this process. `auc` and `average_precision` are progressive: over the payments whose outcome became known during
+    the run, each with the score it got when it came. `clickhouse_rows` are the rows of all views.
+    """
+    settings, console = Settings(), Console(stderr=as_json)
+    source = Source(file, mapping, events, seed)
+    tally = Tally(settings.champion)
+    with _told_plainly():
+        records = source.records(settings)
+        with _services(settings, console) as found:
+            with _shown(console, tally, source.expected) as show:
+                client = client_for(found.clickhouse)
+                create_schema(client)
+                asyncio.run(demo.run(found, records, AnalyticsSink(client), tally, show))
+            result = summarised(tally, found)
+            if as_json:
+                typer.echo(msgspec.json.encode(result))
+            else:
+                console.print(summary(result))
+            if not no_serve:
+                _serve(found, console, tally)
+
+
+def summarised(tally: Tally, settings: Settings) -> dict[str, Any]:
+    """Return the figures of a run, with what really rests in ClickHouse and Redis."""
+    client = client_for(settings.clickhouse)
+    counts = " UNION ALL ".join(f"SELECT count() AS n FROM v_{view}" for view in demo.VIEWS)
+    with Redis.from_url(settings.redis) as redis:
+        served = sum(1 for _ in redis.scan_iter("hr:*:score:*", count=10_000))
+    return {
+        "events": tally.events,
+        "scores": tally.scores,
+        "alerts": tally.alerts,
+        "dead_letters": tally.dead_letters,
+        "events_per_second": round(tally.rate),
+        **tally.quality(),
+        "clickhouse_rows": query(client, f"SELECT sum(n) FROM ({counts})").rows[0][0],
+        "redis_scores": served,
+    }
+
+
+@contextmanager
+def _services(settings: Settings, console: Console) -> Iterator[Settings]:
+    """Start fresh services, yield the settings with their addresses, and end them."""
+    folder = demo_folder(settings)
+    # SIGTERM ends a demo as Ctrl-C does.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with console.status("starting Redis and the ClickHouse engine", spinner="dots"):
+            if folder.exists():
+                down(folder)
+                shutil.rmtree(folder)
+            found = asdict(up(folder, (Part.REDIS, Part.CLICKHOUSE)))
+        yield settings.model_copy(update={name: address for name, address in found.items() if address})
+    finally:
+        down(folder)
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _shown(console: Console, tally: Tally, expected: int | None) -> Iterator[Callable[[], None]]:
+    """Yield what draws the run's progress, a few times a second at most and on a terminal only."""
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    drawn = 0.0
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+
+        def show() -> None:
+            nonlocal drawn
+            if monotonic() - drawn >= FRAME_SECONDS:
+                drawn = monotonic()
+                live.update(progress(tally, expected), refresh=True)
+
+        yield show
+        live.update(progress(tally, expected), refresh=True)
+
+
+def _serve(settings: Settings, console: Console, tally: Tally) -> None:
+    port = settings.port if is_free(settings.port) else free_port()
+    console.print(to_try(f"http://{settings.host}:{port}", _sample(tally)))
+    serve_api(settings, settings.host, port)
+
+
+def _sample(tally: Tally) -> Mapping[str, str]:
+    about = tally.newest[0] if tally.newest else tally.score
+    return {"event_id": about.event_id, "user": about.user} if about else {"event_id": "tx-1", "user": "c-1"}
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    try:
+        yield
+    except (ServiceFailed, SinkBusy, MappingError, UnreadableFile) as failure:
+        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from failure
+    except KeyboardInterrupt:
+        Console(stderr=True).print("ended")
+        raise typer.Exit(INTERRUPTED) from None

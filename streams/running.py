@@ -1,0 +1,28 @@
+"""Finding the services that run on this machine, so that nobody has to type their addresses."""
+
+from pathlib import Path
+
+from streams.services.supervisor import Part, status
+from streams.settings import Settings
+
+
+def demo_folder(settings: Settings) -> Path:
+    """Return where the demo keeps its services."""
+    return settings.folder / "demo"
+
+
+def reachable(settings: Settings) -> Settings:
+    """Return the settings with the addresses of what runs here, the demo's first, wherever the operator set none."""
+    found: dict[str, str] = {}
+    for folder in (settings.folder, demo_folder(settings)):
+        if (folder / "services.json").exists():
+            found |= {part: of.address for part, of in status(folder).items() if of.ready and of.address}
+    unset = {name: address for name, address in found.items() if name not in settings.model_fields_set}
+    return settings.model_copy(update=unset)
+
+
+def running(folder: Path) -> frozenset[Part]:
+    """Return the parts that run in a folder."""
+    if not (folder / "services.json").exists():
+        return frozenset()
+    return frozenset(part for part, health in status(folder).items() if health.running)

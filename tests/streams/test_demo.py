@@ -1,0 +1,164 @@
+"""The demo runs payments through the whole pipeline and tells what came of them."""
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from schemas.privacy import Tokeniser
+from schemas.records import DAY, AnyRecord
+from schemas.topics import DEAD_LETTERS, TRANSACTIONS
+from streams.assembly import fraud_pipeline
+from streams.demo import demo_world, first, from_file, simulated
+from streams.demo_screen import progress, summary, to_try
+from streams.main import app
+from streams.replay import replay
+from streams.services.supervisor import Part, down, status, up
+from streams.settings import Settings
+from streams.tally import Tally
+
+EVENTS = 300
+SUMMARY = [
+    "events",
+    "scores",
+    "alerts",
+    "dead_letters",
+    "events_per_second",
+    "auc",
+    "average_precision",
+    "clickhouse_rows",
+    "redis_scores",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("HEADRACE_FOLDER", str(tmp_path))
+    yield tmp_path / "demo"
+    down(tmp_path / "demo")
+
+
+def payments(events: int) -> list[AnyRecord]:
+    return list(first(events, simulated(demo_world(events, 1), Tokeniser({"1": b"key"}))))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["demo", "--no-serve", *arguments])
+
+
+def shown(tally: Tally, expected: int | None) -> str:
+    console = Console(width=160)
+    with console.capture() as captured:
+        console.print(progress(tally, expected))
+    return captured.get()
+
+
+@pytest.mark.parametrize("events", [10, 300, 30_000])
+def test_a_world_holds_the_payments_asked_for(events: int) -> None:
+    world = demo_world(events, 1)
+    assert world.customers * world.days >= events
+    assert world.customers * 2 * 60 <= max(events, 6_000)
+
+
+def test_a_run_ends_with_the_last_payment_asked_for_and_has_their_feedback_between() -> None:
+    records = payments(2_500)
+    assert sum(record.topic is TRANSACTIONS for record in records) == 2_500
+    assert any(record.topic is not TRANSACTIONS for record in records)
+    assert all(a.time <= b.time for a, b in pairwise(records))
+
+
+def test_simulated_payments_come_without_card_numbers_and_are_the_same_for_the_same_seed() -> None:
+    assert all(record.message.card.startswith("tok_1_") for record in payments(50))
+    assert payments(50) == payments(50)
+
+
+def test_a_bad_row_of_a_file_is_a_dead_letter_among_the_others(tmp_path: Path) -> None:
+    rows = [{"event_id": f"e{n}", "event_time": n, "user": "ann", "amount": n - 1, "currency": "EUR"} for n in range(3)]
+    file = tmp_path / "payments.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    found = list(from_file(file, None, Settings()))
+    assert [record.topic for record in found] == [DEAD_LETTERS, TRANSACTIONS, TRANSACTIONS]
+    assert (found[0].message.event_id, found[0].message.reason) == ("transactions/0/0", "invalid_field")
+
+
+def test_a_bad_row_at_the_end_of_a_file_is_not_lost(tmp_path: Path) -> None:
+    file = tmp_path / "payments.jsonl"
+    file.write_text("no JSON")
+    assert [record.topic for record in from_file(file, None, Settings())] == [DEAD_LETTERS]
+
+
+def test_the_tally_counts_what_the_pipeline_said_and_how_good_it_was() -> None:
+    tally, records = Tally("fraud"), payments(2_500)
+    for record in records:
+        tally.take(record)
+    for said in replay(fraud_pipeline(Settings(label_window=2 * DAY)), records):
+        tally.take(said)
+    assert (tally.events, tally.scores, tally.dead_letters) == (2_500, 2_500, 0)
+    assert tally.matured > 1_000
+    assert tally.rate > 0
+    assert all(0 < (figure or 0) < 1 for figure in tally.quality().values())
+
+
+def test_before_any_label_quality_is_unknown() -> None:
+    assert Tally("fraud").quality() == {"auc": None, "average_precision": None}
+
+
+def test_the_screen_shows_the_newest_alerts_with_their_reasons_and_the_model() -> None:
+    tally, records = Tally("fraud"), payments(3_000)
+    assert "no model yet" in shown(tally, None)
+    for said in replay(fraud_pipeline(Settings(label_window=DAY)), records):
+        tally.take(said)
+    text = shown(tally, 3_000)
+    assert tally.newest[0].event_id in text
+    assert tally.newest[0].reasons[0].text in " ".join(text.split())
+    assert tally.version is not None
+    assert f"model fraud@{tally.version.version} has learned" in text
+
+
+def test_the_summary_and_what_to_try_name_what_there_is() -> None:
+    console = Console(width=160)
+    with console.capture() as captured:
+        console.print(summary({"events": 20_000, "auc": 0.81234, "average_precision": None}))
+        console.print(to_try("http://127.0.0.1:8000", {"event_id": "tx-7", "user": "ann"}))
+    text = captured.get()
+    assert all(part in text for part in ("20,000", "0.8123", "–", "http://127.0.0.1:8000/scores/tx-7", "explain tx-7"))
+
+
+@pytest.mark.live
+def test_the_demo_prints_one_object_and_ends_its_services(folder: Path) -> None:
+    told = run("--json", "--events", str(EVENTS))
+    assert told.exit_code == 0, told.stderr
+    result = json.loads(told.stdout)
+    assert list(result) == SUMMARY
+    assert (result["events"], result["scores"], result["redis_scores"]) == (EVENTS, EVENTS, EVENTS)
+    assert result["clickhouse_rows"] >= 3 * EVENTS
+    assert not any(health.running for health in status(folder).values())
+
+
+@pytest.mark.live
+def test_a_file_replaces_an_earlier_demo_and_its_bad_rows_are_counted(folder: Path, tmp_path: Path) -> None:
+    up(folder, (Part.REDIS,))
+    (folder / "left").write_text("over")
+    file = tmp_path / "payments.csv"
+    file.write_text("id,when,who,what\n1,2026-01-01T00:00:00Z,ann,1.50\n2,2026-01-01T00:00:00Z,ann,-1\n")
+    mapping = tmp_path / "map.yaml"
+    mapping.write_text(
+        "topic: transactions\nconstants: {currency: EUR}\n"
+        "fields: {event_id: id, event_time: when, user: who, amount: what}\n"
+    )
+    told = run(str(file), "--map", str(mapping))
+    assert told.exit_code == 0, told.stderr
+    assert "dead letters 1 " in " ".join(told.stdout.split())
+    assert not (folder / "left").exists()
+
+
+def test_a_wrong_mapping_is_told_plainly(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "payments.csv"
+    file.write_text("id\n1\n")
+    told = run(str(file), "--map", str(file))
+    assert told.exit_code == 1
+    assert "payments.csv" in told.stderr
