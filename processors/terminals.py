@@ -84,13 +84,12 @@ class Outcomes(msgspec.Struct):
 
 
 class Terminal(msgspec.Struct):
-    """Everything kept about one terminal. `settled` counts the trail's events whose outcome has matured."""
+    """Everything kept about one terminal. The outcomes of payments up to `settled_until` (milliseconds) have matured."""
 
     trails: list[Trail]
     outcomes: Outcomes
     settled_until: int = -1
     last_fraud: int = -1
-    late: int = 0
 
 
 class TerminalHistory:
@@ -113,7 +112,10 @@ class TerminalHistory:
     def observe(self, state: Terminal, payment: CardFeatures) -> list[float]:
         """Take in a payment; return the terminal's features at its time."""
         time = payment.event_time
-        self.features.observe(state.trails, time, payment.event_id, "", {"fraud": 0})
+        taken = self.features.observe(state.trails, time, payment.event_id, "", {"fraud": 0})
+        if taken and time <= state.settled_until:
+            state.outcomes.matured += 1
+            self._settle_again(state)
         self._settle(state)
         return self.features.values(state.trails, time, "", {}) + self._derived(state, time)
 
@@ -123,8 +125,14 @@ class TerminalHistory:
             return
         if label.fraud:
             state.last_fraud = max(state.last_fraud, label.event_time)
+        elif label.event_time == state.last_fraud:
+            state.last_fraud = self._newest_fraud(state.trails[0])
         if label.event_time <= state.settled_until:
             self._settle_again(state)
+
+    def _newest_fraud(self, trail: Trail) -> int:
+        frauds = (time for time, row in zip(trail.times, trail.rows, strict=True) if row[self._fraud])
+        return max(frauds, default=-1)
 
     def _settle(self, state: Terminal) -> None:
         trail = state.trails[0]
