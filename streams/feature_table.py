@@ -1,5 +1,6 @@
 """Feature tables: every declared feature of every transaction of a file, with labels known only when they would be."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from math import nan
 from typing import Any
@@ -35,7 +36,7 @@ class FeatureTable:
         self._label_delay = label_delay
         self._learns = FRAUD in asked
         self._of = {name: of for name in ENTITIES if (of := _FeaturesOf(name, features)).positions}
-        self._recent: dict[str, tuple[int, list[tuple[_FeaturesOf, list[Trail]]]]] = {}
+        self._recent: OrderedDict[str, tuple[int, list[_About]]] = OrderedDict()
 
     def rows(self, records: Iterable[AnyRecord]) -> Iterator[Row]:
         """Yield the row of each transaction among the records, in their order."""
@@ -50,7 +51,8 @@ class FeatureTable:
         time, event_id, unit = transaction.time_ms(), transaction.event_id, transaction.currency
         fields = self._read(transaction)
         row = [nan] * len(self.names)
-        in_time, about = True, []
+        in_time = True
+        about: list[_About] = []
         for name, of in self._of.items():
             entity = getattr(transaction, name)
             if entity is None:
@@ -74,7 +76,7 @@ class FeatureTable:
                 self.missing.discard(name)
         return fields
 
-    def _remember(self, event_id: str, time: int, about: list[tuple["_FeaturesOf", list[Trail]]]) -> None:
+    def _remember(self, event_id: str, time: int, about: list["_About"]) -> None:
         recent = self._recent
         recent[event_id] = (time, about)
         while recent[oldest := next(iter(recent))][0] < time - self._label_delay:
@@ -102,3 +104,7 @@ class _FeaturesOf:
         if state is None:
             state = self._states[key] = self.features.new()
         return state
+
+
+_About = tuple[_FeaturesOf, list[Trail]]
+"""The features that a transaction counts in, and the state of the entity it is about."""
