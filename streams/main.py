@@ -6,6 +6,7 @@ from streams.commands import evaluate, services
 from streams.commands.api import api_command
 from streams.commands.demo import demo_command
 from streams.commands.features import features_command
+from streams.commands.sql import sql_command
 from streams.commands.worker import worker_command
 
 app = typer.Typer(
@@ -20,3 +21,4 @@ app.command("demo")(demo_command)
 app.command("features")(features_command)
 app.command("worker")(worker_command)
 app.command("api")(api_command)
+app.command("sql")(sql_command)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from streams.services.supervisor import Part, status
+from streams.services.supervisor import status
 from streams.settings import Settings
 
 
@@ -19,10 +19,3 @@ def reachable(settings: Settings) -> Settings:
             found |= {part: of.address for part, of in status(folder).items() if of.ready and of.address}
     unset = {name: address for name, address in found.items() if name not in settings.model_fields_set}
     return settings.model_copy(update=unset)
-
-
-def running(folder: Path) -> frozenset[Part]:
-    """Return the parts that run in a folder."""
-    if not (folder / "services.json").exists():
-        return frozenset()
-    return frozenset(part for part, health in status(folder).items() if health.running)
