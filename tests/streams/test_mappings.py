@@ -249,6 +249,11 @@ def test_parquet_types_are_understood(tmp_path: Path, mapped: Callable[..., Mapp
     assert second.message.user == "b"
 
 
+def test_an_empty_parquet_file_has_no_records(tmp_path: Path) -> None:
+    columns = {"event_id": pa.array([], pa.int64()), "event_time": pa.array([], pa.timestamp("us", "UTC"))}
+    assert list(records(parquet(tmp_path, columns), CLICKS)) == []
+
+
 def test_batches_of_a_large_file_follow_each_other(tmp_path: Path, mapped: Callable[..., Mapping]) -> None:
     rows = [ROWS[0] | {"id": n} for n in range(25_000)]
     assert [record.id for record in records(lines(tmp_path, rows), TRANSACTIONS, mapped())] == [
