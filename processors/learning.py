@@ -77,7 +77,8 @@ class FraudLearner:
     """Folds the examples of a model into it, in the order they matured.
 
     A version is published every `every` examples or `at_most` milliseconds of event time, whichever comes first, and
-    once the model is ready. `sign` signs its blob. `kinds` says what kind of model each model id is.
+    once the model is ready. `sign` signs its blob. `kinds` says what kind of model each model id is; outcomes may still
+    bring examples of a model that is no longer among them: those are passed over.
     """
 
     name = "learning"
@@ -106,6 +107,8 @@ class FraudLearner:
         """Return the model with one example more, and a version where one is due."""
         example = record.message
         if state is None:
+            if example.model not in self._kinds:
+                return None, ()
             state = Learner(self._kinds[example.model], self._features)
         self._learn(state, example)
         if not self._is_due(state, example.matured_at):
