@@ -1,0 +1,167 @@
+"""A model is taught one example at a time, published now and then, and goes on exactly after a restart."""
+
+from base64 import b64decode
+from collections.abc import Iterable
+from math import isnan
+from typing import Any
+
+import numpy as np
+import pytest
+
+from online_models.release import unpack
+from online_models.snapshots import digest
+from processors.learning import FraudLearner, Learner
+from schemas.records import DAY
+from schemas.results import Example, ModelVersion
+from streams.state_codec import state_codec
+from streams.task import Task
+from tests.builders import HOUR, NOON, example, heard, signed, verified
+
+FEATURES = ("amount", "risk")
+WARM_UP = 2_000
+NEVER = 10**15
+
+
+def learner(kind: str = "logistic", **settings: Any) -> Task:
+    """Return a task that teaches the models `fraud` and `shadow`."""
+    kinds = {"fraud": kind, "shadow": kind}
+    settings = {"every": NEVER, "at_most": NEVER} | settings
+    return Task(FraudLearner(FEATURES, "f1", signed, kinds, **settings), {}, {})
+
+
+def taught(count: int, seed: int = 1, **changed: Any) -> list[Example]:
+    """Return examples an hour apart, of which those of large amounts are often fraud."""
+    random = np.random.default_rng(seed)
+    amounts = random.exponential(50, count)
+    frauds = random.random(count) < np.where(amounts > 100, 0.7, 0.02)
+    risks = np.where(random.random(count) < 0.1, np.nan, random.random(count))
+    columns = zip(amounts.tolist(), frauds.tolist(), risks.tolist(), strict=True)
+    return [
+        example(f"e{n}", NOON + n * HOUR, **{"label": fraud, "vector": (amount, risk), "score": 0.3} | changed)
+        for n, (amount, fraud, risk) in enumerate(columns)
+    ]
+
+
+def versions(task: Task, examples: Iterable[Example]) -> list[ModelVersion]:
+    return heard(task, *examples)
+
+
+def state(task: Task, model: str = "fraud") -> Learner:
+    kept = task.states[model]
+    assert isinstance(kept, Learner)
+    return kept
+
+
+def test_a_version_is_published_every_so_many_examples() -> None:
+    said = versions(learner(every=4), taught(13))
+    assert [(each.version, each.examples) for each in said] == [(1, 4), (2, 8), (3, 12)]
+
+
+def test_a_version_is_published_after_so_much_event_time() -> None:
+    said = versions(learner(at_most=DAY), taught(50))
+    assert [each.examples for each in said] == [1, 25, 49]
+
+
+def test_nothing_is_published_before_the_model_is_ready() -> None:
+    task, examples = learner("additive", at_most=DAY), taught(WARM_UP + 1)
+    assert versions(task, examples[: WARM_UP - 1]) == []
+    (first,) = versions(task, examples[WARM_UP - 1 :])
+    assert (first.version, first.examples) == (1, WARM_UP)
+
+
+def test_a_version_says_what_it_has_learned() -> None:
+    examples = taught(40)
+    (said,) = versions(learner(every=40), examples)
+    assert (said.event_id, said.model, said.kind, said.features) == ("fraud@1", "fraud", "logistic", "f1")
+    assert said.frauds == sum(each.label for each in examples)
+    assert said.learned_through == said.event_time == examples[-1].matured_at
+    assert said.metrics["count"] == 40
+    assert 0 <= said.metrics["roc_auc"] <= 1
+    assert 0 <= said.metrics["average_precision"] <= 1
+
+
+def test_a_figure_that_is_not_defined_is_not_published() -> None:
+    (said,) = versions(learner(every=3), taught(3, label=False))
+    assert "roc_auc" not in said.metrics
+    assert not any(isnan(value) for value in said.metrics.values())
+
+
+@pytest.mark.parametrize("kind", ["additive", "logistic", "forest"])
+def test_what_is_published_is_the_signed_model_of_that_moment(kind: str) -> None:
+    count = WARM_UP if kind == "additive" else 60
+    task = learner(kind, every=count)
+    (said,) = versions(task, taught(count))
+    blob = b64decode(said.blob)
+    assert said.digest == digest(blob)
+    release, x = unpack(verified(blob), kind, FEATURES), np.array([250.0, 0.2])
+    assert release.model.score_one(x) == state(task).release.model.score_one(x)
+    assert release.calibrator.calibrate(0.2) == state(task).release.calibrator.calibrate(0.2)
+    assert release.anomaly.score_one(x) == state(task).release.anomaly.score_one(x)
+
+
+def test_learning_tells_fraud_from_genuine() -> None:
+    task = learner("additive")
+    versions(task, taught(WARM_UP + 500))
+    model = state(task).release.model
+    assert model.score_one(np.array([300.0, 0.5])) > 0.3
+    assert model.score_one(np.array([10.0, 0.5])) < 0.1
+
+
+def test_an_example_without_weight_is_counted_and_measured_but_not_learned() -> None:
+    task = learner()
+    versions(task, taught(30))
+    x, before = np.array([250.0, 0.2]), state(task).release.model.score_one(np.array([250.0, 0.2]))
+    versions(task, taught(5, label=True, weight=0.0))
+    assert state(task).release.model.score_one(x) == before
+    assert state(task).examples == state(task).metrics.quality().count == 35
+
+
+def test_scores_of_the_rules_calibrate_no_model() -> None:
+    by_rules, by_model = learner(), learner()
+    versions(by_rules, taught(200, version=0, label=True))
+    versions(by_model, taught(200, version=1, label=True))
+    assert state(by_rules).release.calibrator.calibrate(0.3) == pytest.approx(0.3)
+    assert state(by_model).release.calibrator.calibrate(0.3) > 0.5
+
+
+def test_each_model_learns_from_its_own_examples() -> None:
+    task = learner()
+    versions(task, [*taught(5), *taught(3, model="shadow")])
+    assert (state(task, "fraud").examples, state(task, "shadow").examples) == (5, 3)
+
+
+def test_an_example_of_a_model_that_is_no_longer_kept_is_passed_over() -> None:
+    task = learner()
+    assert versions(task, taught(3, model="retired")) == []
+    assert task.states == {}
+
+
+def test_a_missing_value_may_come_as_null() -> None:
+    with_nan, with_null = learner(every=50), learner(every=50)
+    (a,) = versions(with_nan, taught(50, vector=(30.0, float("nan"))))
+    (b,) = versions(with_null, taught(50, vector=(30.0, None)))
+    assert a.digest == b.digest
+
+
+@pytest.mark.parametrize("cut", [1, WARM_UP - 1, WARM_UP, WARM_UP + 150])
+def test_a_restored_learner_goes_on_bit_for_bit(cut: int) -> None:
+    examples = taught(WARM_UP + 200)
+    straight, restarted = learner("additive", every=150), learner("additive", every=150)
+    codec = state_codec(restarted.processor)
+    expected = versions(straight, examples)
+    said = versions(restarted, examples[:cut])
+    restarted.states["fraud"] = codec.decode(codec.encode(restarted.states["fraud"]))
+    assert said + versions(restarted, examples[cut:]) == expected
+    assert codec.encode(restarted.states["fraud"]) == codec.encode(straight.states["fraud"])
+
+
+@pytest.mark.parametrize("kind", ["logistic", "forest"])
+def test_rivers_models_are_restored_to_score_the_same(kind: str) -> None:
+    straight, restarted = learner(kind), learner(kind)
+    codec, examples = state_codec(restarted.processor), taught(120)
+    versions(straight, examples)
+    versions(restarted, examples[:70])
+    restarted.states["fraud"] = codec.decode(codec.encode(restarted.states["fraud"]))
+    versions(restarted, examples[70:])
+    for x in (np.array([amount, 0.3]) for amount in (5.0, 80.0, 400.0)):
+        assert state(restarted).release.model.score_one(x) == state(straight).release.model.score_one(x)
