@@ -117,7 +117,7 @@ class FraudScorer:
     ) -> FraudScore:
         """Return the score of a payment with features `x` (NaN: missing) under a model version (None: the rules)."""
         vector = tuple(x.tolist())
-        release = self._usable(version)
+        release = self.release(version)
         judged = judge(release, x, vector, self.names) if release is not None else rule_judgement(vector, self.names)
         ages = {"customer": payment.customer_age, "terminal": -1 if newest < 0 else payment.event_time - newest}
         if release is not None and version is not None:
@@ -157,11 +157,11 @@ class FraudScorer:
     def _shadow(self, x: Vector, versions: Mapping[str, ModelVersion]) -> dict[str, float]:
         scores = {}
         for model in self._shadows:
-            release = self._usable(versions.get(model))
+            release = self.release(versions.get(model))
             scores[model] = 0.0 if release is None else release.model.score_one(x)
         return scores
 
-    def _usable(self, version: ModelVersion | None) -> Release | None:
+    def release(self, version: ModelVersion | None) -> Release | None:
         """Return the model of a version, or None when there is none, it is forged, or it knows other features."""
         if version is None:
             return None
