@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 import numpy as np
-from online_models.metrics import Quality, RollingQuality
 
+from online_models.metrics import Quality, RollingQuality
 from online_models.release import Release, new, pack, unpack
 from online_models.snapshots import digest
 from processors.base import Said, Tables

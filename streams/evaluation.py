@@ -106,7 +106,8 @@ def labelled_sources(
     frauds: set[str] = set()
     for path in files:
         frauds |= {
-            record.message.about for record in records(path, TRANSACTIONS, mapping, label_delay_ms=0)
+            record.message.about
+            for record in records(path, TRANSACTIONS, mapping, label_delay_ms=0)
             if record.topic is not TRANSACTIONS
         }
     return _in_turn(list(files), mapping, label_delay_ms), frauds

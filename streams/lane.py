@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from processors.base import AnyProcessor, Tables
-from schemas.records import AnyRecord, Record
+from schemas.records import DAY, AnyRecord, Record
 from schemas.results import JournalEntry
 from schemas.topics import JOURNAL
 from sinks.base import Progress, SinkBusy
@@ -24,6 +24,7 @@ from streams.task import Task
 
 IDLE_SECONDS = 0.002
 FENCED_SECONDS = 1.0
+HELD_SECONDS = 1.0
 
 
 class Meta(msgspec.Struct, array_like=True):
@@ -36,14 +37,20 @@ class Meta(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all lanes of a worker share. `failpoint` is called by name before each step of the protocol."""
+    """What all lanes of a worker share.
+
+    `reached` tells the newest event time a processor has come to, anywhere; `skew` is how many milliseconds of event
+    time a lane may be ahead of those that answer it. `failpoint` is called by name after each step of the protocol.
+    """
 
     store: Store
     deliveries: Deliveries
     tables: Tables
     table_positions: Callable[[], dict[str, dict[int, int]]]
     at_end: Callable[[str, int], bool]
+    reached: Callable[[str], int | None]
     batch: int = 2_000
+    skew: int = DAY // 2
     cache: int = 200_000
     failpoint: Callable[[str], None] = lambda _: None
 
@@ -56,7 +63,9 @@ class Lane:
     task again, produces the stored outbox again, and steps what the checkpoint does not cover.
     """
 
-    def __init__(self, processor: AnyProcessor, partition: int, surroundings: Surroundings) -> None:
+    def __init__(
+        self, processor: AnyProcessor, partition: int, surroundings: Surroundings, ring: frozenset[str] = frozenset()
+    ) -> None:
         self.processor = processor
         self.partition = partition
         self.name = f"{processor.name}/{partition}"
@@ -65,6 +74,7 @@ class Lane:
         self.counts = {"records": 0, "said": 0, "dead_letters": 0, "repeats": 0, "fenced": 0, "busy": 0}
         self.inputs = Merge([t.name for t in processor.inputs], lambda name: surroundings.at_end(name, partition))
         self._around = surroundings
+        self._ring = ring
         self._codec = state_codec(processor)
         self._task = Task(processor, {}, surroundings.tables, partition)
         self._meta = Meta()
@@ -100,7 +110,7 @@ class Lane:
     async def run(self) -> None:
         """Step batches until stopped."""
         while not self._stopping:
-            taken = self.inputs.take(self._around.batch)
+            taken = self.inputs.take(self._around.batch, self._until())
             if not taken:
                 await self._rest()
                 continue
@@ -109,6 +119,26 @@ class Lane:
             except (SinkBusy, Fenced) as trouble:
                 self.inputs.put_back(taken)
                 await self._recover(trouble)
+
+    @property
+    def reached(self) -> int:
+        """The newest event time stepped since the task was claimed, in milliseconds."""
+        return self._task.reached
+
+    def _until(self) -> int | None:
+        """Return how far in event time this lane may read, so that those who answer it keep pace in a catch-up.
+
+        Read from an old log, labels would otherwise come back to a customer long after the payments they should
+        inform. Who has been held for a second goes on all the same.
+        """
+        oldest = self.inputs.oldest_time()
+        if oldest is None or time() - self.last_progress > HELD_SECONDS:
+            return None
+        answered = [at for name in self._ring if (at := self._around.reached(name)) is not None]
+        slowest = min(answered, default=None)
+        if slowest is None or slowest >= self.reached:
+            return oldest + self._around.skew
+        return slowest + self._around.skew
 
     async def _rest(self) -> None:
         self._news.clear()
@@ -216,7 +246,7 @@ class Lane:
             meta=msgspec.msgpack.encode(self._meta),
             outbox=pack(outgoing),
             served=tuple(served),
-            progress=msgspec.json.encode(Progress(task.watermark, round(time() * 1000))),
+            progress=msgspec.json.encode(Progress(task.reached, round(time() * 1000))),
         )
 
     def _journalled(self, fresh: Sequence[Inbound], sequence: int) -> Outbound:

@@ -2,11 +2,12 @@
 
 import typer
 
-from streams.commands import evaluate, models, services
+from streams.commands import evaluate, models, services, topics
 from streams.commands.api import api_command
 from streams.commands.demo import demo_command
 from streams.commands.explain import explain_command
 from streams.commands.features import features_command
+from streams.commands.publish import publish_command
 from streams.commands.sql import sql_command
 from streams.commands.worker import worker_command
 
@@ -19,8 +20,10 @@ app = typer.Typer(
 app.add_typer(services.commands, name="services")
 app.add_typer(evaluate.commands, name="evaluate")
 app.add_typer(models.commands, name="models")
+app.add_typer(topics.commands, name="topics")
 app.command("demo")(demo_command)
 app.command("features")(features_command)
+app.command("publish")(publish_command)
 app.command("worker")(worker_command)
 app.command("api")(api_command)
 app.command("sql")(sql_command)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 
 from streams.inbound import Inbound
 
@@ -34,24 +35,29 @@ class Merge:
         for item in reversed(items):
             self._heads[item.topic.name].appendleft(item)
 
-    def take(self, limit: int) -> list[Inbound]:
-        """Return up to `limit` records, in event-time order; none while an input has to be waited for."""
+    def take(self, limit: int, until: int | None = None) -> list[Inbound]:
+        """Return up to `limit` records of times up to `until`, in event-time order; none while an input is awaited."""
         taken: list[Inbound] = []
         while len(taken) < limit:
             if (oldest := self._oldest()) is None:
                 break
             head = self._heads[oldest]
-            bound = min(
-                (other[0].time for name, other in self._heads.items() if name != oldest and other), default=None
-            )
+            if until is not None and head[0].time > until:
+                break
             taken.append(head.popleft())
-            while head and len(taken) < limit and (bound is None or head[0].time < bound):
+            bound = self._bound(oldest, until)
+            while head and len(taken) < limit and head[0].time < bound:
                 taken.append(head.popleft())
         return taken
 
-    def _bound(self, oldest: str) -> int | None:
-        """Return the time that other inputs' heads set to how far one input may be read."""
-        return min((head[0].time for name, head in self._heads.items() if name != oldest and head), default=None)
+    def oldest_time(self) -> int | None:
+        """Return the event time of the oldest head; None when nothing waits here."""
+        return min((head[0].time for head in self._heads.values() if head), default=None)
+
+    def _bound(self, oldest: str, until: int | None) -> float:
+        """Return the time before which one input may be read on, for the other heads and `until`."""
+        others = [head[0].time for name, head in self._heads.items() if name != oldest and head]
+        return min([*others, inf if until is None else until + 1])
 
     def _oldest(self) -> str | None:
         oldest: str | None = None

@@ -43,6 +43,23 @@ class Pipeline:
         """Every topic some processor reads as a table."""
         return tuple(dict.fromkeys(topic for processor in self.processors for topic in processor.tables))
 
+    def fed_by(self, processor: AnyProcessor) -> frozenset[str]:
+        """Return the names of the processors that hear, through whatever many topics, of what a processor says."""
+        reached: dict[str, AnyProcessor] = {}
+        look = [processor]
+        while look:
+            for topic in look.pop().outputs:
+                for reader in self.readers(topic):
+                    if reader.name not in reached:
+                        reached[reader.name] = reader
+                        look.append(reader)
+        return frozenset(reached)
+
+    def ring(self, processor: AnyProcessor) -> frozenset[str]:
+        """Return the other processors that hear of what a processor says and answer it: they should keep pace."""
+        heard = self.fed_by(processor) - {processor.name}
+        return frozenset(p.name for p in self.processors if p.name in heard and processor.name in self.fed_by(p))
+
     def readers(self, topic: AnyTopic) -> tuple[AnyProcessor, ...]:
         """Return the processors that read a topic."""
         return tuple(processor for processor in self.processors if topic in processor.inputs)

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
 
     batch: Annotated[int, Field(ge=1)] = 2_000
     cache: Annotated[int, Field(ge=1)] = 200_000
+    skew: Duration = milliseconds("12h")
     stalled_after: Duration = milliseconds("60s")
     host: str = "127.0.0.1"
     port: int = 8000

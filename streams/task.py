@@ -15,7 +15,8 @@ class Task:
     """Steps records of one partition through a processor, in the order given.
 
     `states` maps keys to states; `changed` collects the keys whose state was stepped since `begin`. The watermark is
-    the newest event time stepped, held back to the slowest source for records that carry their source's watermark.
+    the newest event time stepped, held back to the slowest source for records that carry their source's watermark;
+    `reached` is that event time as it is.
     """
 
     def __init__(self, processor: AnyProcessor, states: States, tables: Tables, partition: int = 0) -> None:
@@ -23,6 +24,7 @@ class Task:
         self.states = states
         self.partition = partition
         self.watermark = NEVER
+        self.reached = NEVER
         self.changed: dict[str, None] = {}
         self._tables = tables
         self._name = processor.name
@@ -61,9 +63,10 @@ class Task:
     def step(self, record: AnyRecord) -> list[AnyRecord]:
         """Step every due that the record's time passes, then the record; return what is said, each with its id."""
         said: list[AnyRecord] = []
-        watermark = record.watermark
+        watermark, time = record.watermark, record.topic.time(record.message)
+        self.reached = max(self.reached, time)
         if watermark is None:
-            watermark = record.topic.time(record.message) - record.topic.lateness_ms
+            watermark = time - record.topic.lateness_ms
         else:
             watermark = self._slowest(record.topic.name, record.source, watermark)
         self.watermark = max(self.watermark, watermark)

@@ -40,7 +40,7 @@ class Progress(Protocol):
     batched: frozenset[str]
 
     async def assigned(self, consumer: Any, partitions: frozenset[TP]) -> Mapping[TP, int | None]:
-        """Take over partitions; return where to begin in each, None for the log's start."""
+        """Take over partitions; return where to begin in each of them, None for the log's start."""
         ...
 
     def committable(self, partition: TP) -> int | None:
@@ -61,7 +61,13 @@ class BatchSchema(faust.Schema):
 
 
 class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):
-    """Consumes with range assignment: a processor's inputs are co-partitioned, and so go to one worker together."""
+    """Consumes with range assignment: a processor's inputs are co-partitioned, and so go to one worker together.
+
+    `sought` tells under which assignment each partition was last sought. It changes together with the position, in
+    this thread, so what is fetched can be told from what was fetched before.
+    """
+
+    sought: dict[TP, int]
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
@@ -85,6 +91,28 @@ class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
         )
 
+    async def begin(self, offsets: Mapping[TP, int | None], assignment: int) -> dict[TP, int]:
+        """Seek each partition, to the log's start for None; return where each begins."""
+        return dict(await self.call_thread(self._begin, offsets, assignment))
+
+    async def _begin(self, offsets: Mapping[TP, int | None], assignment: int) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        unknown = [aiokafka.ensure_aiokafka_TP(tp) for tp, offset in offsets.items() if offset is None]
+        starts = {TP(*tp): offset for tp, offset in (await consumer.beginning_offsets(unknown)).items()}
+        begun = {tp: starts[tp] if offset is None else offset for tp, offset in offsets.items()}
+        for tp, offset in begun.items():
+            consumer.seek(aiokafka.ensure_aiokafka_TP(tp), offset)
+            self.sought[tp] = assignment
+        return begun
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Any]:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        batched = self.consumer.progress.batched
+        return {
+            tp: list(_batches(tp, records, self.sought.get(TP(*tp), -1))) if tp.topic in batched else records
+            for tp, records in fetched.items()
+        }
+
 
 class BatchConsumer(aiokafka.Consumer):
     """Faust's consumer, with records in batches and the checkpoint in charge of offsets."""
@@ -92,15 +120,9 @@ class BatchConsumer(aiokafka.Consumer):
     progress: Progress
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
-        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, Any]:
-        assignment = self.progress.assignment
-        fetched = await super()._getmany(active_partitions, timeout)
-        return {
-            tp: list(_batches(tp, records, assignment)) if tp.topic in self.progress.batched else records
-            for tp, records in fetched.items()
-        }
+        thread = BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        thread.sought = {}
+        return thread
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, RecordBatch):
@@ -123,16 +145,16 @@ class BatchConsumer(aiokafka.Consumer):
     async def perform_seek(self) -> None:
         """Seek every assigned partition to where its checkpoint goes on. Faust calls this at each assignment."""
         assigned = frozenset(TP(tp.topic, tp.partition) for tp in self.assignment())
-        for tp, offset in (await self.progress.assigned(self, assigned)).items():
+        begin = await self.progress.assigned(self, assigned)
+        for tp, offset in (await self._thread.begin(begin, self.progress.assignment)).items():
             self._acked.pop(tp, None)
             self._acked_index.pop(tp, None)
-            if offset is None:
-                self._read_offset[tp] = self._committed_offset[tp] = None
-                await self._thread.seek_to_beginning(aiokafka.ensure_aiokafka_TP(tp))
-            else:
-                await self._seek(tp, offset)
-                self._read_offset[tp] = offset
-                self._committed_offset[tp] = offset
+            self._read_offset[tp] = self._committed_offset[tp] = offset or None
+
+    def read_again(self, partition: TP, offset: int) -> None:
+        """Go back to an offset of one partition, while it stays assigned."""
+        self._read_offset[partition] = offset or None
+        self._thread.seek(aiokafka.ensure_aiokafka_TP(partition), offset)
 
     def ack(self, message: Any) -> bool:
         """Note that Faust is done with an event; that its records are safe, only the checkpoint says."""

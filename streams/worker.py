@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from time import time
 from typing import Any
 
@@ -12,7 +13,7 @@ from faust.types import TP
 
 from processors.base import AnyProcessor
 from schemas.privacy import Tokeniser
-from sinks.base import SinkBusy
+from sinks.base import Progress, SinkBusy
 from sinks.store import Position, Store
 from streams.deliveries import Deliveries
 from streams.inbound import Edge
@@ -25,12 +26,18 @@ from streams.transport import SCHEME, BatchConsumer, BatchSchema, RecordBatch, r
 
 log = structlog.get_logger()
 
+AskProgress = Callable[[], Awaitable[Mapping[str, Progress]]]
+
 STALLED = 70
 POISONED = 65
 BROKEN = 71
 BREAKER_WINDOW = 1_000
 BREAKER_SHARE = 0.95
 TABLE_SECONDS = 0.05
+STREAM_BUFFER = 10_000
+"""Batches an agent may have waiting: they go on to a lane at once, whose back-pressure is the one that counts."""
+
+PROGRESS_SECONDS = 0.2
 
 
 class Worker:
@@ -40,19 +47,22 @@ class Worker:
     committed to Kafka is what the checkpoint has.
     """
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, store: Store) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Settings, store: Store, progress: AskProgress) -> None:
+        self.progress = progress
         self.pipeline = pipeline
         self.settings = settings
         self.assignment = 0
         self.batched = frozenset(topic.name for p in pipeline.processors for topic in p.inputs)
         self.lanes: dict[tuple[str, int], Lane] = {}
         self.consumer: BatchConsumer | None = None
+        self.elsewhere: Mapping[str, Progress] = {}
         self.bad_lately = [0, 0]
         self._topics = {topic.name: topic for p in pipeline.processors for topic in p.inputs}
         self._store = store
         self._edge = Edge(Tokeniser({"1": settings.key("tokens")}), Seal(settings.key("dead-letters")))
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._read: dict[TP, int] = {}
+        self._gaps: dict[TP, tuple[int, int]] = {}
         self._paused: set[TP] = set()
         self.tables: TableReader
         self.deliveries: Deliveries
@@ -78,12 +88,15 @@ class Worker:
         for processor in self.pipeline.processors:
             names = {topic.name for topic in processor.inputs}
             for partition in sorted({tp.partition for tp in partitions if tp.topic in names}):
-                lane = self.lanes[processor.name, partition] = Lane(processor, partition, self._surroundings())
+                lane = self.lanes[processor.name, partition] = Lane(
+                    processor, partition, self._surroundings(), self.pipeline.ring(processor)
+                )
                 taken = await self._claimed(lane)
                 for name in names:
                     at = taken.get(Position(name, partition))
                     begin[TP(name, partition)] = None if at is None else at + 1
         self._read = {tp: offset or 0 for tp, offset in begin.items()}
+        self._gaps.clear()
         self._paused.clear()
         for lane in self.lanes.values():
             self._tasks[lane] = asyncio.create_task(self._guarded(lane), name=lane.name)
@@ -129,7 +142,7 @@ class Worker:
     def take(self, processor: AnyProcessor, batch: RecordBatch) -> None:
         """Hand a batch to its lane, unless it was fetched under an earlier assignment."""
         lane = self.lanes.get((processor.name, batch.partition))
-        if lane is None or batch.assignment != self.assignment:
+        if lane is None or batch.assignment != self.assignment or self._skips(batch):
             return
         items = self._edge.admit(self._topics[batch.topic], batch.partition, batch.records)
         tp = TP(batch.topic, batch.partition)
@@ -137,6 +150,21 @@ class Worker:
         lane.put(batch.topic, items)
         self._break_if_poisoned(len(items), sum(item.bad for item in items))
         self._press(tp, lane)
+
+    def _skips(self, batch: RecordBatch) -> bool:
+        """Return whether a batch leaves out offsets for the first time; if so, read them again.
+
+        A log has gaps where it was compacted or a transaction ended, so a gap that comes back is taken as one.
+        """
+        tp = TP(batch.topic, batch.partition)
+        gap = (self._read.get(tp, 0), batch.records[0].offset)
+        if gap[0] >= gap[1] or self._gaps.get(tp) == gap:
+            return False
+        log.warning("gap, reading again", topic=tp.topic, partition=tp.partition, after=gap[0], before=gap[1])
+        self._gaps[tp] = gap
+        if self.consumer is not None:
+            self.consumer.read_again(tp, gap[0])
+        return True
 
     def _break_if_poisoned(self, count: int, bad: int) -> None:
         self.bad_lately = [self.bad_lately[0] + count, self.bad_lately[1] + bad]
@@ -148,9 +176,12 @@ class Worker:
         self.bad_lately = [0, 0]
 
     def _press(self, tp: TP, lane: Lane) -> None:
-        """Stop fetching what a lane cannot keep up with."""
+        """Stop fetching what a lane cannot keep up with.
+
+        Pausing would be the word for it, but Faust drops what it had fetched of a partition that is paused meanwhile.
+        """
         if lane.inputs.size(tp.topic) > 4 * self.settings.batch and self.consumer is not None:
-            self.consumer.pause_partitions({tp})
+            self.consumer.on_buffer_full(tp)
             self._paused.add(tp)
 
     def ease(self) -> None:
@@ -160,7 +191,7 @@ class Worker:
             waiting = max((lane.inputs.size(tp.topic) for lane in readers if lane.reads(tp.topic)), default=0)
             if waiting < self.settings.batch and self.consumer is not None:
                 self._paused.discard(tp)
-                self.consumer.resume_partitions({tp})
+                self.consumer.on_buffer_drop(tp)
 
     def at_end(self, topic: str, partition: int) -> bool:
         """Return whether all of a partition that the broker told us of has been fetched."""
@@ -170,12 +201,30 @@ class Worker:
         high = self.consumer.highwater(tp)
         return high is not None and self._read.get(tp, 0) >= high
 
+    def reached(self, processor: str) -> int | None:
+        """Return the newest event time a processor has come to, here or in another worker; None when unknown."""
+        here = [lane.reached for lane in self.lanes.values() if lane.processor.name == processor]
+        there = self.elsewhere.get(processor)
+        return max([*here, *([] if there is None else [there.event_time])], default=None)
+
     def stalled(self) -> str | None:
         """Return the name of a lane that has work and has done none of it for `stalled_after`."""
         limit = time() - self.settings.stalled_after / 1000
         return next(
             (lane.name for lane in self.lanes.values() if len(lane.inputs) and lane.last_progress < limit), None
         )
+
+    def described(self, name: str) -> dict[str, Any]:
+        """Return what a lane waits for, for whoever has to find out why it stalled."""
+        lane = next(lane for lane in self.lanes.values() if lane.name == name)
+        partitions = [TP(topic.name, lane.partition) for topic in lane.processor.inputs]
+        return {
+            "waiting": {tp.topic: lane.inputs.size(tp.topic) for tp in partitions},
+            "read": {tp.topic: self._read.get(tp) for tp in partitions},
+            "log_end": {tp.topic: self.consumer and self.consumer.highwater(tp) for tp in partitions},
+            "held_back": sorted(tp.topic for tp in self._paused if tp in partitions),
+            "counts": lane.counts,
+        }
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -184,16 +233,21 @@ class Worker:
             tables=self.tables.tables,
             table_positions=lambda: snapshot(self.tables.positions),
             at_end=self.at_end,
+            reached=self.reached,
             batch=self.settings.batch,
+            skew=self.settings.skew,
             cache=self.settings.cache,
             failpoint=failpoint(os.environ.get("HEADRACE_FAILPOINT", "")),
         )
 
 
-def faust_app(pipeline: Pipeline, settings: Settings, store: Store) -> faust.App:
-    """Return the Faust app of a pipeline: one agent for each processor, named after it."""
+def faust_app(pipeline: Pipeline, settings: Settings, store: Store, progress: AskProgress) -> faust.App:
+    """Return the Faust app of a pipeline: one agent for each processor, named after it.
+
+    `progress` tells how far each processor has come over all workers.
+    """
     register()
-    worker = Worker(pipeline, settings, store)
+    worker = Worker(pipeline, settings, store, progress)
     worker.open()
     BatchConsumer.progress = worker
     app = faust.App(
@@ -204,7 +258,7 @@ def faust_app(pipeline: Pipeline, settings: Settings, store: Store) -> faust.App
         table_standby_replicas=0,
         topic_disable_leader=True,
         topic_allow_declare=False,
-        stream_buffer_maxsize=16,
+        stream_buffer_maxsize=STREAM_BUFFER,
         stream_wait_empty=False,
         broker_max_poll_records=8_000,
         broker_commit_interval=1.0,
@@ -244,10 +298,15 @@ def _run_beside(app: faust.App, worker: Worker) -> None:
             await asyncio.sleep(0)
         worker.ease()
 
+    @app.timer(PROGRESS_SECONDS)  # type: ignore[untyped-decorator]
+    async def _look_elsewhere() -> None:
+        with suppress(SinkBusy):
+            worker.elsewhere = await worker.progress()
+
     @app.timer(5.0)  # type: ignore[untyped-decorator]
     async def _watch() -> None:
         if (lane := worker.stalled()) is not None:
-            log.critical("stalled", lane=lane, seconds=worker.settings.stalled_after / 1000)
+            log.critical("stalled", lane=lane, seconds=worker.settings.stalled_after / 1000, **worker.described(lane))
             end(STALLED)
 
 

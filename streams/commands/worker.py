@@ -7,6 +7,7 @@ import structlog
 from redis.asyncio import Redis
 
 from sinks.checkpoint import RedisStore
+from sinks.serving import Reader
 from streams.assembly import fraud_pipeline
 from streams.settings import Settings
 from streams.worker import faust_app
@@ -20,8 +21,8 @@ def run_worker(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
-    store = RedisStore(Redis.from_url(settings.redis))
-    app = faust_app(fraud_pipeline(settings), settings, store)
+    client = Redis.from_url(settings.redis)
+    app = faust_app(fraud_pipeline(settings), settings, RedisStore(client), Reader(client).progress)
     faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
 
 
