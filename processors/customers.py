@@ -29,6 +29,9 @@ WINDOWED = (
 )
 """The declared features of a customer; amounts are in the transaction's own unit."""
 
+IN_UNIT = Feature(name="customer_count_30d in this unit", aggregate="count", of="amount", window="30d")
+"""How many payments `customer_mean_30d` is the mean of. No feature itself: the ones below stand in its place."""
+
 DERIVED = (
     "amount_z",
     "amount_log_ratio_mean",
@@ -144,14 +147,13 @@ class CustomerFeatures:
         horizon: int = 7 * DAY,
         lateness: int = 7 * DAY,
     ) -> None:
-        self.features = FeatureSet(windowed, lateness)
-        self.names = self.features.names + DERIVED
+        self.features = FeatureSet((*windowed, IN_UNIT), lateness)
+        self.names = self.features.names[:-1] + DERIVED
         self._label_window = label_window
         self._horizon = horizon
         self._lateness = lateness
         self._amount_at = _position(self.features.names, "amount")
         self._mean_at = _position(self.features.names, "customer_mean_30d")
-        self._count_at = _position(self.features.names, "customer_count_30d")
 
     def step(self, state: Customer | None, record: AnyRecord, tables: Tables) -> tuple[Customer | None, Iterable[Said]]:
         """Return the customer's next state and the enriched transaction."""
@@ -182,7 +184,7 @@ class CustomerFeatures:
             state.late += 1
         values = self.features.values(state.trails, time, unit, fields)
         self._settle(state, time)
-        values += self._derived(state, message, time, newest, values)
+        values[-1:] = self._derived(state, message, time, newest, values)
         return CardFeatures(
             event_id=message.event_id,
             event_time=time,
@@ -221,7 +223,7 @@ class CustomerFeatures:
         surprises = _count_surprises(state, time)
         derived = (
             z,
-            _log_ratio_to_mean(amount, values[self._mean_at], values[self._count_at]),
+            _log_ratio_to_mean(amount, values[self._mean_at], values[-1]),
             _log_ratio_to_max(state.peaks.setdefault(unit, []), time, amount),
             genuine.z(amount),
             genuine.log_ratio(amount),
