@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import isnan
+from math import exp, isnan
 
 
 class Facts:
@@ -41,11 +41,9 @@ def _amount(value: float, facts: Facts) -> str:
 
 
 def usual_amount(facts: Facts) -> float:
-    """Return the mean of the customer's earlier payments of 30 days; NaN when there are none."""
-    count, amount = facts["customer_count_30d"], facts["amount"]
-    if count < 2:
-        return float("nan")
-    return max(0.0, (facts["customer_mean_30d"] * count - amount) / (count - 1))
+    """Return the mean of the customer's earlier payments of 30 days in the same unit; NaN when there are none."""
+    usual = (facts["amount"] + 1.0) * exp(-facts["amount_log_ratio_mean"]) - 1.0
+    return usual if isnan(usual) else max(0.0, usual)
 
 
 def _risk(days: int) -> Wording:
@@ -112,7 +110,7 @@ WORDINGS: dict[str, Wording] = {
 def in_words(feature: str, value: float, facts: Facts) -> str:
     """Return what a feature's value means, from the numbers in `facts` alone.
 
-    >>> facts = Facts(("amount", "customer_count_30d", "customer_mean_30d"), (412.0, 3.0, 182.2))
+    >>> facts = Facts(("amount", "amount_log_ratio_mean"), (412.0, 1.79954))
     >>> in_words("amount_z", 3.2, facts)
     "amount 412.00 is 6.1× this customer's usual 67.30"
     """
