@@ -31,9 +31,9 @@ RowReader = Callable[[Fields], tuple[int, ...] | None]
 
 def columns_of(feature: Feature) -> tuple[Column, ...]:
     """Return the columns that a feature is computed from."""
-    if feature.of is None:
+    if feature.of is None or (feature.aggregate in ("count", "since_last") and own_field(feature) is None):
         return ()
-    powers = {"distinct": (0,), "std": (1, 2)}.get(feature.aggregate, (1,))
+    powers = {"count": (0,), "since_last": (0,), "distinct": (0,), "std": (1, 2)}.get(feature.aggregate, (1,))
     return tuple(Column(feature.of, power) for power in powers)
 
 

@@ -103,10 +103,12 @@ def _of_values(pick: Callable[[list[int]], int]) -> Callable[[Feature, int], Rea
     return build
 
 
-def _since_last(_feature: Feature, _column: int) -> Read:
-    def read(trail: Trail, span: Span, _unit: str, time: int) -> float:
+def _since_last(feature: Feature, _column: int) -> Read:
+    money = feature.of == AMOUNT
+
+    def read(trail: Trail, span: Span, unit: str, time: int) -> float:
         earlier = span.hi - 1
-        while earlier >= span.lo and trail.times[earlier] >= time:
+        while earlier >= span.lo and (trail.times[earlier] >= time or (money and trail.units[earlier] != unit)):
             earlier -= 1
         return (time - trail.times[earlier]) / 1000 if earlier >= span.lo else nan
 

@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from processors.definitions import Feature
 from streams.feature_table import Row
-from streams.files import kind, read
+from streams.files import UnreadableFile, kind, read
 
 GROUP_ROWS = 100_000
 
@@ -39,10 +39,14 @@ def write_table(out: Path, id_field: pa.Field, features: Sequence[Feature], rows
 def id_field(path: Path, column: str) -> pa.Field:
     """Return the name and type of a file's id column. CSV has no types: its ids are whole numbers where all are.
 
-    JSON lines tell by their first rows, and an id of another type than a whole number is text.
+    JSON lines tell by their first id, and one of another type than a whole number is text. Raises UnreadableFile for a
+    Parquet file without the column.
     """
     if kind(path) == "parquet":
-        return pa.parquet.read_schema(path).field(column).with_nullable(False)
+        schema = pa.parquet.read_schema(path)
+        if column not in schema.names:
+            raise UnreadableFile(f"{path} has no column {column!r}; it has {', '.join(schema.names)}")
+        return schema.field(column).with_nullable(False)
     ids = (value for rows in read(path) for value in rows.columns.get(column, ()) if value is not None)
     whole = _all_whole(ids) if kind(path) == "csv" else isinstance(next(ids, None), int)
     return pa.field(column, pa.int64() if whole else pa.string(), nullable=False)

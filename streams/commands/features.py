@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from processors.definitions import FRAUD
 from schemas.durations import milliseconds
 from schemas.errors import BadMessage
+from schemas.records import DAY, AnyRecord
 from schemas.topics import TRANSACTIONS
 from streams.definitions_file import DefinitionsError, load_definitions
 from streams.feature_file import id_field, write_table
@@ -45,12 +46,14 @@ def features_command(
     definitions: Annotated[Path, typer.Option(help="The features, declared in YAML.")],
     out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
     mapping: Annotated[Path | None, typer.Option("--map", help="How the file's columns become fields.")] = None,
-    label_delay: Annotated[str, typer.Option(help="How long after a fraud its label is known.")] = "7d",
+    label_delay: Annotated[
+        int, typer.Option(parser=milliseconds, show_default="7d", help="How long after a fraud its label is known.")
+    ] = 7 * DAY,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compute every declared feature of every transaction in a file, as it was known at the time."""
     with _told_plainly():
-        summary = write_features(file, definitions, out, mapping, milliseconds(label_delay))
+        summary = write_features(file, definitions, out, mapping, label_delay)
     if as_json:
         typer.echo(msgspec.json.encode(summary))
         return
@@ -69,7 +72,7 @@ def write_features(file: Path, definitions: Path, out: Path, mapping_path: Path 
     """
     features = load_definitions(definitions)
     mapping = _mapping(file, mapping_path)
-    ids = id_field(file, "event_id" if mapping is None else mapping.fields["event_id"].column)
+    ids = id_field(file, _id_column(mapping))
     table = FeatureTable(features, label_delay)
     refused: list[int] = []
     transactions = records(
@@ -80,10 +83,9 @@ def write_features(file: Path, definitions: Path, out: Path, mapping_path: Path 
         refuse=lambda row, _bad: refused.append(row),
     )
     started = perf_counter()
-    rows = write_table(out, ids, features, _watched(table.rows(transactions), _count(file)))
+    complete = _with_every_field(table, transactions, f"{definitions}: no row of {file.name} has")
+    rows = write_table(out, ids, features, _watched(complete, _count(file)))
     seconds = perf_counter() - started
-    if rows and table.missing:
-        raise DefinitionsError(f"{definitions}: no row of {file.name} has {', '.join(sorted(table.missing))}")
     return Summary(rows, len(features), seconds, rows / seconds, table.late, len(refused), str(out))
 
 
@@ -92,6 +94,20 @@ def _mapping(file: Path, path: Path | None) -> Mapping | None:
         return Mapping.load(path)
     first = next(read(file), None)
     return Mapping.load(HANDBOOK_MAPPING) if first is not None and HANDBOOK_ID in first.columns else None
+
+
+def _id_column(mapping: Mapping | None) -> str:
+    if mapping is None:
+        return "event_id"
+    if "event_id" not in mapping.fields:
+        raise MappingError("event_id: a table of features needs a column of ids, not a constant")
+    return mapping.fields["event_id"].column
+
+
+def _with_every_field(table: FeatureTable, transactions: Iterable[AnyRecord], complaint: str) -> Iterator[Row]:
+    yield from table.rows(transactions)
+    if table.missing:
+        raise DefinitionsError(f"{complaint} {', '.join(sorted(table.missing))}")
 
 
 def _count(file: Path) -> int | None:
@@ -112,6 +128,6 @@ def _watched(rows: Iterable[Row], total: int | None) -> Iterator[Row]:
 def _told_plainly() -> Iterator[None]:
     try:
         yield
-    except (DefinitionsError, MappingError, UnreadableFile, BadMessage, ValueError) as error:
+    except (DefinitionsError, MappingError, UnreadableFile, BadMessage) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
