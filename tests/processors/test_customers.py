@@ -216,6 +216,13 @@ def test_an_amount_is_held_against_the_customers_mean_and_maximum(teller: Teller
     assert found["amount_log_ratio_max"] == pytest.approx(log(100 / 20))
 
 
+def test_a_mean_in_one_unit_is_over_the_payments_in_that_unit(teller: Teller) -> None:
+    teller.pay_as_usual()
+    assert isnan(teller.pay("first", NOON, amount="9", currency="MILES")["amount_log_ratio_mean"])
+    second = teller.pay("second", NOON + 1, amount="99", currency="MILES")
+    assert second["amount_log_ratio_mean"] == pytest.approx(log(10))
+
+
 def test_the_largest_amount_of_30_days_is_forgotten_on_time(teller: Teller) -> None:
     for event_id, at, amount in (("a", 0, "99"), ("b", DAY, "9"), ("c", 2 * DAY, "4")):
         teller.pay(event_id, NOON + at, amount=amount)
