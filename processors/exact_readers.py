@@ -1,6 +1,6 @@
 """Reading aggregates off exact windows: one small function per aggregate, made once for each declared feature."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import nan, sqrt
 
 from processors.columns import SCALES, scale_of
@@ -11,9 +11,9 @@ Read = Callable[[Trail, Span, str, int], float]
 """Reads a feature off a trail and a span of it, for a unit, at a time."""
 
 
-def exact_reader(feature: Feature, column: int) -> Read:
-    """Return how to read a feature; `column` is where its totals stand, counted from 1."""
-    read = _READERS[feature.aggregate](feature, column)
+def exact_reader(feature: Feature, columns: Sequence[int]) -> Read:
+    """Return how to read a feature; `columns` are where its totals stand, counted from 1."""
+    read = _READERS[feature.aggregate](feature, *columns)
     return read if feature.ttl is None else _expiring(feature, read)
 
 
@@ -30,7 +30,7 @@ def _expiring(feature: Feature, read: Read) -> Read:
     return fresh
 
 
-def _count(feature: Feature, _column: int) -> Read:
+def _count(feature: Feature, *_columns: int) -> Read:
     empty = feature.empty
 
     def held(_trail: Trail, span: Span, _unit: str, _time: int) -> float:
@@ -67,10 +67,10 @@ def _mean(feature: Feature, column: int) -> Read:
     return of_unit if feature.of == AMOUNT else of_all
 
 
-def _std(feature: Feature, column: int) -> Read:
+def _std(feature: Feature, column: int, square: int) -> Read:
     def read(_trail: Trail, span: Span, unit: str, _time: int) -> float:
         of = unit if feature.of == AMOUNT else None
-        count, total, squares = (_total(span, of, at) for at in (0, column, column + 1))
+        count, total, squares = (_total(span, of, at) for at in (0, column, square))
         return sample_deviation(count, total, squares) / scale_of(feature, unit) if count > 1 else feature.empty
 
     return read
@@ -103,7 +103,7 @@ def _of_values(pick: Callable[[list[int]], int]) -> Callable[[Feature, int], Rea
     return build
 
 
-def _since_last(feature: Feature, _column: int) -> Read:
+def _since_last(feature: Feature, *_columns: int) -> Read:
     money = feature.of == AMOUNT
 
     def read(trail: Trail, span: Span, unit: str, time: int) -> float:
@@ -115,7 +115,7 @@ def _since_last(feature: Feature, _column: int) -> Read:
     return read
 
 
-_READERS: dict[str, Callable[[Feature, int], Read]] = {
+_READERS: dict[str, Callable[..., Read]] = {
     "count": _count,
     "sum": _sum,
     "mean": _mean,

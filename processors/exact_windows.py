@@ -63,8 +63,8 @@ class ExactGroup:
 
     def reader(self, feature: Feature) -> tuple[int, Read]:
         """Return which view a feature is read off, and how."""
-        column = self.columns.index(columns_of(feature)[0]) + 1 if columns_of(feature) else 0
-        return self.windows.index(window_of(feature)), exact_reader(feature, column)
+        columns = [self.columns.index(column) + 1 for column in columns_of(feature)]
+        return self.windows.index(window_of(feature)), exact_reader(feature, columns)
 
 
 def window_of(feature: Feature) -> Window:
