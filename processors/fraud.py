@@ -10,7 +10,6 @@ import numpy as np
 from online_models.base import Explanation, Vector
 from online_models.explanation import log_odds
 from online_models.release import Release, unpack
-from online_models.snapshots import BadSignature
 from processors.base import Said, Tables
 from processors.reasons import Facts, in_words
 from processors.rules import rule_score
@@ -162,7 +161,7 @@ class FraudScorer:
         return scores
 
     def release(self, version: ModelVersion | None) -> Release | None:
-        """Return the model of a version, or None when there is none, it is forged, or it knows other features."""
+        """Return the model of a version, or None when there is none, or it is forged, broken or of other features."""
         if version is None:
             return None
         loaded = self._loaded.get(version.model)
@@ -175,7 +174,7 @@ class FraudScorer:
             return None
         try:
             return unpack(self._verify(b64decode(version.blob)), version.kind, self.names)
-        except BadSignature:
+        except ValueError:
             return None
 
     def _weight(self, event_id: str) -> float:
