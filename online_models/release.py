@@ -37,13 +37,16 @@ def pack(release: Release) -> bytes:
 
 
 def unpack(blob: bytes, kind: str, features: tuple[str, ...]) -> Release:
-    """Return the release in a blob; ValueError when it is of other features or another kind.
+    """Return the release in a blob; ValueError when it is none, of other features or of another kind.
 
     A forest's blob is a pickle: only give this what a signature vouches for.
     """
-    packed = msgspec.msgpack.decode(blob, type=_Packed)
     release = new(kind, features)
-    release.model.restore(packed.model)
-    release.calibrator.restore(packed.calibrator)
-    release.anomaly.restore(packed.anomaly)
+    try:
+        packed = msgspec.msgpack.decode(blob, type=_Packed)
+        release.model.restore(packed.model)
+        release.calibrator.restore(packed.calibrator)
+        release.anomaly.restore(packed.anomaly)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a release of this version of headrace: {error}") from error
     return release
