@@ -60,6 +60,10 @@ def _count(period: str) -> Wording:
     return lambda value, facts: f"{value:.0f} payments by this customer in {period}"
 
 
+def _matured(days: int) -> Wording:
+    return lambda value, facts: f"{value:.0f} matured payments of {days} days at this terminal"
+
+
 def _run(value: float, facts: Facts) -> str:
     run = facts["terminal_fraud_run"]
     return f"the last {run:.0f} matured payments at this terminal were all fraud" if run else "no run of frauds here"
@@ -93,6 +97,11 @@ WORDINGS: dict[str, Wording] = {
     "new_country": lambda value, facts: "first payment from this country" if value else "a country used before",
     "new_device": lambda value, facts: "first payment from this device" if value else "a device used before",
     "speed_kmh": lambda value, facts: f"{value:.0f} km/h from the place of the last payment",
+    "terminal_count_1d": _matured(1),
+    "terminal_count_7d": _matured(7),
+    "terminal_count_30d": _matured(30),
+    "terminal_traffic_1d": lambda value, facts: f"{value:.0f} payments at this terminal in a day",
+    "terminal_matured": lambda value, facts: f"{value:.0f} payments at this terminal have matured",
     "terminal_risk_1d": _risk(1),
     "terminal_risk_7d": _risk(7),
     "terminal_risk_30d": _risk(30),
