@@ -84,7 +84,7 @@ class Outcomes(msgspec.Struct):
 
 
 class Terminal(msgspec.Struct):
-    """Everything kept about one terminal. The outcomes of payments up to `settled_until` (milliseconds) have matured."""
+    """Everything kept about one terminal. Outcomes of payments up to `settled_until` (milliseconds) have matured."""
 
     trails: list[Trail]
     outcomes: Outcomes
