@@ -83,7 +83,7 @@ def model_version(release: Release, kind: str, features: str, **changed: Any) ->
     """Return a release as it is published: signed, as version 1 of the model `fraud`."""
     blob = signed(pack(release))
     fields: dict[str, Any] = {"model": "fraud", "version": 1, "examples": 1_000, "frauds": 9, "learned_through": NOON}
-    fields |= {"digest": digest(blob), "blob": b64encode(blob).decode()}
+    fields |= {"digest": digest(blob), "blob": base64(blob)}
     return ModelVersion(event_id="fraud@1", event_time=NOON, kind=kind, features=features, **fields | changed)
 
 
@@ -117,3 +117,8 @@ def heard(task: Task, *messages: Any) -> list[Any]:
 def moment(at: int) -> datetime:
     """Return a time in milliseconds since 1970 as a datetime in UTC."""
     return datetime.fromtimestamp(at / 1000, UTC)
+
+
+def base64(blob: bytes) -> str:
+    """Return bytes as base64 text."""
+    return b64encode(blob).decode()
