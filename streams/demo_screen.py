@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -39,8 +40,8 @@ def to_try(api: str, sample: Mapping[str, str]) -> RenderableType:
     table.add_row("a customer", f"curl {api}/users/{sample['user']}/risk")
     table.add_row("all routes", f"{api}/docs")
     table.add_row("explain it", f"headrace explain {sample['event_id']}")
-    table.add_row("ask ClickHouse", 'headrace sql "SELECT decision, count() FROM v_scores GROUP BY decision"')
-    return Panel(table, title="the API runs until Ctrl-C; try", border_style="green")
+    table.add_row("in SQL", 'headrace sql "SELECT decision, count() FROM v_scores GROUP BY 1"')
+    return Group(Rule("the API runs until Ctrl-C; try", style="green"), table)
 
 
 def moment(milliseconds: int) -> str:

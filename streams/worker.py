@@ -43,6 +43,8 @@ PROGRESS_SECONDS = 0.2
 class Worker:
     """What the agents of one process share: its lanes, its producer, its tables, and its sense of progress.
 
+    `progress` tells how far each processor has come over all workers.
+
     It implements the transport's Progress: partitions are claimed in the store at every assignment, and what may be
     committed to Kafka is what the checkpoint has.
     """
@@ -210,9 +212,8 @@ class Worker:
     def stalled(self) -> str | None:
         """Return the name of a lane that has work and has done none of it for `stalled_after`."""
         limit = time() - self.settings.stalled_after / 1000
-        return next(
-            (lane.name for lane in self.lanes.values() if len(lane.inputs) and lane.last_progress < limit), None
-        )
+        lanes = list(self.lanes.values())  # the metrics' thread asks too
+        return next((lane.name for lane in lanes if len(lane.inputs) and lane.last_progress < limit), None)
 
     def described(self, name: str) -> dict[str, Any]:
         """Return what a lane waits for, for whoever has to find out why it stalled."""
@@ -241,15 +242,12 @@ class Worker:
         )
 
 
-def faust_app(pipeline: Pipeline, settings: Settings, store: Store, progress: AskProgress) -> faust.App:
-    """Return the Faust app of a pipeline: one agent for each processor, named after it.
-
-    `progress` tells how far each processor has come over all workers.
-    """
+def faust_app(worker: Worker) -> faust.App:
+    """Return the Faust app of a worker's pipeline: one agent for each processor, named after it. Opens the worker."""
     register()
-    worker = Worker(pipeline, settings, store, progress)
     worker.open()
     BatchConsumer.progress = worker
+    pipeline, settings = worker.pipeline, worker.settings
     app = faust.App(
         settings.group,
         broker=f"{SCHEME}://{settings.kafka}",

@@ -151,7 +151,7 @@ def _shown(console: Console, tally: Tally, expected: int | None) -> Iterator[Cal
 
 
 def _serve(settings: Settings, console: Console, tally: Tally) -> None:
-    port = settings.port if is_free(settings.port) else free_port()
+    port = settings.port if settings.port and is_free(settings.port) else free_port()
     console.print(to_try(f"http://{settings.host}:{port}", _sample(tally)))
     serve_api(settings, settings.host, port)
 

@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 from sinks.checkpoint import RedisStore
 from sinks.serving import Reader
 from streams.assembly import fraud_pipeline
+from streams.metrics import WorkerMetrics, told_to_operators
 from streams.settings import Settings
-from streams.worker import faust_app
+from streams.worker import Worker, faust_app
 
 GC_THRESHOLDS = (100_000, 20, 50)
 
@@ -22,8 +23,10 @@ def run_worker(settings: Settings) -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
     client = Redis.from_url(settings.redis)
-    app = faust_app(fraud_pipeline(settings), settings, RedisStore(client), Reader(client).progress)
-    faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+    worker = Worker(fraud_pipeline(settings), settings, RedisStore(client), Reader(client).progress)
+    app = faust_app(worker)
+    with told_to_operators(settings, WorkerMetrics(worker), worker.stalled):
+        faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
 
 
 def worker_command() -> None:
