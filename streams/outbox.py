@@ -68,14 +68,21 @@ def origin_header(task: str, sequence: int, n: int, said: Outbound) -> tuple[str
     return HEADER, f"{task}|{sequence}|{n}|{said.watermark}|{said.id}".encode()
 
 
-def origin(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
-    """Return where a record was said, or None when it is not one of ours.
+def origin(headers: Sequence[tuple[str, bytes | None]]) -> Origin | None:
+    """Return where a record was said, or None when it is not one of ours. Raises ValueError for a header that is broken.
 
     >>> origin([("headrace", b"fraud/3|7|0|1000|tx-1>features.0>fraud.0")]).task
     'fraud/3'
     """
     for name, value in headers:
         if name == HEADER:
-            task, sequence, n, watermark, identity = value.decode().split("|", 4)
-            return Origin(task, int(sequence), int(n), int(watermark), identity)
+            task, sequence, n, watermark, identity = (value or b"").decode().split("|", 4)
+            return Origin(task, _whole(sequence), _whole(n), _whole(watermark), identity)
     return None
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number.bit_length() > 63:
+        raise ValueError(f"{text[:20]} has more than 63 bits")
+    return number
