@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from schemas.errors import BadMessage
-from schemas.privacy import Tokeniser
+from schemas.privacy import Tokeniser, personal_fields
 
 M = TypeVar("M")
 MAX_BYTES = 1_048_576
@@ -51,6 +51,7 @@ class PydanticCodec(Generic[M]):
     def __init__(self, model: type[M]) -> None:
         self._one: TypeAdapter[M] = TypeAdapter(model)
         self._many: TypeAdapter[list[M]] = TypeAdapter(list[model])  # type: ignore[valid-type]
+        self._personal = frozenset(personal_fields(model)) if issubclass(model, BaseModel) else frozenset()
 
     def encode(self, message: M) -> bytes:
         """Return the message as JSON bytes, without the fields nobody set."""
@@ -62,7 +63,7 @@ class PydanticCodec(Generic[M]):
         try:
             return self._one.validate_json(value, context=tokeniser)  # type: ignore[arg-type]
         except ValidationError as error:
-            raise explained(error) from None
+            raise explained(error, self._personal) from None
 
     def decode_batch(self, values: Sequence[bytes | None], tokeniser: Tokeniser | None = None) -> list[M | BadMessage]:
         """Return a message or a BadMessage for each of `values`."""
@@ -172,15 +173,20 @@ def depth(value: bytes) -> int:
     return MAX_DEPTH + 1
 
 
-def explained(error: ValidationError) -> BadMessage:
-    """Return the first complaint of a validation as a BadMessage that names field and value."""
+def explained(error: ValidationError, personal: frozenset[str]) -> BadMessage:
+    """Return the first complaint of a validation as a BadMessage that names field and value.
+
+    Values of personal fields, and those that may hold some, are not shown: the message's bytes rest encrypted.
+    """
     first = error.errors(include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, BadMessage):
         return cause
     where = ".".join(str(part) for part in first["loc"]) or "message"
     reason = {"json_invalid": "not_json", "missing": "missing_field"}.get(first["type"], "invalid_field")
-    shown = "" if reason == "not_json" else f" (got {str(first.get('input'))[:80]!r})"
+    value = first.get("input")
+    hidden = reason == "not_json" or not first["loc"] or first["loc"][0] in personal or isinstance(value, (list, dict))
+    shown = "" if hidden else f" (got {str(value)[:80]!r})"
     return BadMessage(
         reason, f"{where}: {first['msg']}{shown}" if reason != "missing_field" else f"{where} is required"
     )
