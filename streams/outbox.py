@@ -69,7 +69,7 @@ def origin_header(task: str, sequence: int, n: int, said: Outbound) -> tuple[str
 
 
 def origin(headers: Sequence[tuple[str, bytes | None]]) -> Origin | None:
-    """Return where a record was said, or None when it is not one of ours. Raises ValueError for a header that is broken.
+    """Return where a record was said, or None when it is not one of ours. Raises ValueError for a broken header.
 
     >>> origin([("headrace", b"fraud/3|7|0|1000|tx-1>features.0>fraud.0")]).task
     'fraud/3'
