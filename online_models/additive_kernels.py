@@ -178,3 +178,14 @@ def learn(x: Vector, target: float, weight: float, model: Additive) -> bool:
         model.centre[f] += pace * (contributed - model.centre[f])
     model.scalars[0] -= model.rates[4] * gradient
     return True
+
+
+@compiled
+def learn_many(xs: Vector, targets: Vector, weights: Vector, model: Additive, until: float) -> int:
+    """Learn rows in order until `until` examples have been learned in all; return how many rows were gone through."""
+    for row in range(xs.shape[0]):
+        if model.scalars[1] >= until:
+            return row
+        if weights[row] > 0.0:
+            learn(xs[row], targets[row], weights[row], model)
+    return int(xs.shape[0])

@@ -53,6 +53,12 @@ class AnomalyScore:
         if not kernels.learn(x, self._state):
             raise infinite(x, self.features)
 
+    def learn_many(self, xs: Vector) -> None:
+        """Learn the rows of `xs` in order; ValueError, with nothing learned, if a value is infinite."""
+        if np.isinf(xs).any():
+            raise infinite(xs[np.isinf(xs).any(axis=1)][0], self.features)
+        kernels.learn_many(xs, self._state)
+
     def surprises(self, x: Vector) -> Vector:
         """Return what each value adds: -ln of the share of values at least as far out, at least 0."""
         return kernels.surprises(finite(x, self.features), self._state)

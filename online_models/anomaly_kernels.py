@@ -126,3 +126,10 @@ def learn(x: Vector, model: Histograms) -> bool:
     for f in range(x.size):
         _learn_value(x[f], f, pace, model)
     return True
+
+
+@compiled
+def learn_many(xs: Vector, model: Histograms) -> None:
+    """Learn rows in order."""
+    for row in range(xs.shape[0]):
+        learn(xs[row], model)

@@ -29,6 +29,10 @@ class Model(Protocol):
         """Learn that `x` had the label `y`, counted `weight` times; weight 0 changes nothing."""
         ...
 
+    def learn_many(self, xs: Vector, ys: Vector, weights: Vector) -> None:
+        """Learn the rows of the matrix `xs` with labels `ys` (0 or 1): the same, to the last bit, as one by one."""
+        ...
+
     def snapshot(self) -> bytes:
         """Return all of the state, from which `restore` goes on bit for bit."""
         ...

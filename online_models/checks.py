@@ -31,6 +31,7 @@ def model_checks() -> Iterator[Check]:
     yield check_scoring_changes_nothing
     yield check_learning_moves_the_score_toward_the_label
     yield check_learning_is_deterministic
+    yield check_many_are_learned_as_one_by_one
     yield check_the_vector_is_not_kept
     yield check_weight_zero_changes_nothing
     yield check_a_bad_weight_is_refused
@@ -52,6 +53,20 @@ def check_scores_are_probabilities(make: Make) -> None:
         model.learn_one(x, y)
     for size in (0.0, 1e-300, 1e9, -1e9, 1e300):
         assert 0.0 <= model.score_one(np.full(len(model.features), size)) <= 1.0
+
+
+def check_many_are_learned_as_one_by_one(make: Make) -> None:
+    """A model that learned a matrix of examples scores as one that learned its rows, to the last bit."""
+    single, at_once = make(), make()
+    examples = list(_stream(single))
+    weights = [float(number % 3) for number in range(len(examples))]
+    for (x, y), weight in zip(examples, weights, strict=True):
+        single.learn_one(x, y, weight)
+    xs, ys = np.array([x for x, _ in examples]), np.array([float(y) for _, y in examples])
+    for start in range(0, len(examples), 150):
+        part = slice(start, start + 150)
+        at_once.learn_many(xs[part], ys[part], np.array(weights)[part])
+    assert _scores(single) == _scores(at_once)
 
 
 def check_scoring_changes_nothing(make: Make) -> None:

@@ -62,6 +62,7 @@ class AdditiveLogistic:
         self._state = self._empty()
         self._state.scalars[0] = _log_odds(self.settings.base_rate)
         self._waiting: list[Vector] = []
+        self._told = (0.0, 0.0)
         self._next_refit = 2 * self.settings.warm_up
 
     def _empty(self) -> Additive:
@@ -130,14 +131,35 @@ class AdditiveLogistic:
         if self.learned >= self._next_refit:
             self._refit()
 
+    def learn_many(self, xs: Vector, ys: Vector, weights: Vector) -> None:
+        """Learn the rows of `xs` in order: the same as `learn_one` of each, to the last bit, at a fraction of the cost.
+
+        `ys` holds 0 and 1. ValueError, with nothing learned, for an infinite value or a negative weight.
+        """
+        if np.isinf(xs).any():
+            raise infinite(xs[np.isinf(xs).any(axis=1)][0], self.features)
+        checked_weight(float(weights.min(initial=0.0)))
+        done = 0
+        while done < len(xs):
+            if not self.ready:
+                self.learn_one(xs[done], bool(ys[done]), float(weights[done]))
+                done += 1
+                continue
+            done += kernels.learn_many(xs[done:], ys[done:], weights[done:], self._state, float(self._next_refit))
+            if self.learned >= self._next_refit:
+                self._refit()
+
     def _wait(self, x: Vector, y: bool, weight: float) -> None:
         """Keep an example until there are enough to place the knots, then learn them all."""
         self._waiting.append(np.append(x, (float(y), weight)))
-        labels, weights = np.stack(self._waiting)[:, -2:].T
-        rate = (labels @ weights + self.settings.base_rate) / (weights.sum() + 1.0)
-        self._state.scalars[0] = _log_odds(rate)
+        self._count_waiting(float(y), weight)
         if len(self._waiting) == self.settings.warm_up:
             self._place_first_knots()
+
+    def _count_waiting(self, y: float, weight: float) -> None:
+        """Let the score before there are knots be the rate of positives so far."""
+        self._told = (self._told[0] + y * weight, self._told[1] + weight)
+        self._state.scalars[0] = _log_odds((self._told[0] + self.settings.base_rate) / (self._told[1] + 1.0))
 
     def _place_first_knots(self) -> None:
         kept = np.stack(self._waiting)
@@ -180,6 +202,9 @@ class AdditiveLogistic:
         )
         rows = np.frombuffer(told.waiting, "<f8").astype(np.float64)
         self._waiting = list(rows.reshape(-1, len(self.features) + 2))
+        self._told = (0.0, 0.0)
+        for row in self._waiting:
+            self._count_waiting(float(row[-2]), float(row[-1]))
 
 
 def build(kind: str, features: tuple[str, ...]) -> Model:

@@ -51,6 +51,11 @@ class RiverModel:
         if checked_weight(weight) > 0.0:
             self._estimator.learn_one(named, bool(y), w=weight)
 
+    def learn_many(self, xs: Vector, ys: Vector, weights: Vector) -> None:
+        """Learn the rows of `xs` in order."""
+        for x, y, weight in zip(xs, ys.tolist(), weights.tolist(), strict=True):
+            self.learn_one(x, bool(y), weight)
+
     def _named(self, x: Vector) -> dict[str, float]:
         values = np.clip(np.nan_to_num(finite(x, self.features), nan=0.0), -LARGEST, LARGEST)
         return dict(zip(self.features, values.tolist(), strict=True))

@@ -14,6 +14,9 @@ from schemas.records import DAY, AnyRecord
 from schemas.results import Example, ModelVersion
 from schemas.topics import EXAMPLES, MODELS
 
+LESSONS = 64
+"""Examples learned in one go."""
+
 
 class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     kind: str
@@ -42,9 +45,36 @@ class Learner:
         self.learned_through = 0
         self.since_published = 0
         self.published_at = 0
+        self._lessons: list[Example] = []
+
+    def add(self, example: Example) -> None:
+        """Take in an example. It is learned with those around it, in order: many at once cost far less than one."""
+        self.metrics.add(example.label, example.score)
+        if example.version:
+            self.release.calibrator.learn_one(example.score, example.label)
+        if example.weight:
+            self._lessons.append(example)
+            if len(self._lessons) >= LESSONS:
+                self.learn()
+        self.examples += 1
+        self.frauds += example.label
+        self.since_published += 1
+        self.learned_through = max(self.learned_through, example.matured_at)
+
+    def learn(self) -> None:
+        """Learn what has been taken in. When this happens changes nothing but the time it takes."""
+        if not self._lessons:
+            return
+        xs = np.array([example.vector for example in self._lessons], dtype=np.float64)
+        ys = np.array([example.label for example in self._lessons], dtype=np.float64)
+        weights = np.array([example.weight for example in self._lessons], dtype=np.float64)
+        self._lessons.clear()
+        self.release.model.learn_many(xs, ys, weights)
+        self.release.anomaly.learn_many(xs)
 
     def snapshot(self) -> bytes:
         """Return the whole state, from which `restored` goes on bit for bit."""
+        self.learn()
         return msgspec.msgpack.encode(
             _Snapshot(
                 self.kind,
@@ -110,28 +140,16 @@ class FraudLearner:
             if example.model not in self._kinds:
                 return None, ()
             state = Learner(self._kinds[example.model], self._features)
-        self._learn(state, example)
+        state.add(example)
         if not self._is_due(state, example.matured_at):
             return state, ()
         return state, (Said(MODELS, self._published(state, example)),)
 
-    def _learn(self, state: Learner, example: Example) -> None:
-        state.metrics.add(example.label, example.score)
-        if example.version:
-            state.release.calibrator.learn_one(example.score, example.label)
-        if example.weight:
-            x = np.array(example.vector, dtype=np.float64)
-            state.release.model.learn_one(x, example.label, example.weight)
-            state.release.anomaly.learn_one(x)
-        state.examples += 1
-        state.frauds += example.label
-        state.since_published += 1
-        state.learned_through = max(state.learned_through, example.matured_at)
-
     def _is_due(self, state: Learner, now: int) -> bool:
-        if not getattr(state.release.model, "ready", True):
+        if state.since_published < self._every and now - state.published_at < self._at_most:
             return False
-        return state.since_published >= self._every or now - state.published_at >= self._at_most
+        state.learn()
+        return bool(getattr(state.release.model, "ready", True))
 
     def _published(self, state: Learner, example: Example) -> ModelVersion:
         state.version += 1

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from online_models.base import Explains, Model
-from online_models.base import Explanation
+from online_models.base import Explains, Explanation, Model
 from online_models.checks import (
     check_a_wrong_length_is_refused,
     check_contributions_add_up,
@@ -80,6 +79,9 @@ class Forgetful:
         return 1.0 / (1.0 + self.asked)
 
     def learn_one(self, x, y, weight=1.0):
+        pass
+
+    def learn_many(self, xs, ys, weights):
         pass
 
     def contributions(self, x):

@@ -163,5 +163,7 @@ def test_rivers_models_are_restored_to_score_the_same(kind: str) -> None:
     versions(restarted, examples[:70])
     restarted.states["fraud"] = codec.decode(codec.encode(restarted.states["fraud"]))
     versions(restarted, examples[70:])
+    state(straight).learn()
+    state(restarted).learn()
     for x in (np.array([amount, 0.3]) for amount in (5.0, 80.0, 400.0)):
         assert state(restarted).release.model.score_one(x) == state(straight).release.model.score_one(x)
