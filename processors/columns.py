@@ -26,20 +26,30 @@ class Column(NamedTuple):
     power: int
 
 
+class Needed(NamedTuple):
+    """A field that an event must have, and whether it must be a number."""
+
+    field: str
+    number: bool
+
+
+ANY_SORT = ("count", "since_last", "distinct")
+"""The aggregates of fields of any sort; the others need numbers."""
+
 RowReader = Callable[[Fields], tuple[int, ...] | None]
 
 
 def columns_of(feature: Feature) -> tuple[Column, ...]:
     """Return the columns that a feature is computed from."""
-    if feature.of is None or (feature.aggregate in ("count", "since_last") and own_field(feature) is None):
+    if feature.of is None or (feature.aggregate in ("count", "since_last") and needed(feature) is None):
         return ()
-    powers = {"count": (0,), "since_last": (0,), "distinct": (0,), "std": (1, 2)}.get(feature.aggregate, (1,))
+    powers = (0,) if feature.aggregate in ANY_SORT else (1, 2) if feature.aggregate == "std" else (1,)
     return tuple(Column(feature.of, power) for power in powers)
 
 
-def own_field(feature: Feature) -> str | None:
-    """Return the field without which an event says nothing to a feature; amount and fraud are always there."""
-    return None if feature.of in (AMOUNT, FRAUD) else feature.of
+def needed(feature: Feature) -> Needed | None:
+    """Return what an event must have to count in a feature; None for amount and fraud, which are always there."""
+    return None if feature.of in (None, AMOUNT, FRAUD) else Needed(feature.of, feature.aggregate not in ANY_SORT)
 
 
 def row_reader(columns: Sequence[Column]) -> RowReader:
@@ -64,7 +74,7 @@ def _kept(column: Column, value: Any) -> int | None:
         return _raised(int(value or 0), column.power)
     if not column.power:
         return None if value is None else text_number(str(value))
-    number = _millionths(value)
+    number = millionths(value)
     return None if number is None else _raised(number, column.power)
 
 
@@ -72,7 +82,8 @@ def _raised(number: int, power: int) -> int:
     return number * number if power == 2 else number
 
 
-def _millionths(value: Any) -> int | None:
+def millionths(value: Any) -> int | None:
+    """Return a number as a whole number of millionths; None for anything else."""
     if not isinstance(value, (int, float, Decimal)) or not isfinite(value):
         return None
     return round(value * MILLION)

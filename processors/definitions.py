@@ -95,8 +95,10 @@ class Feature(BaseModel):
             raise ValueError(f"of: aggregate {self.aggregate!r} needs the field it aggregates")
         if not self.windowed and (useless := self.model_fields_set & {"window", "delay", "where", "ttl", "exact"}):
             raise ValueError(f"{min(useless)}: a fact of the event itself has no window")
-        if not self.exact and self.of == FRAUD and self.aggregate in ("first", "last"):
-            raise ValueError("exact: the first or last `fraud` can't be corrected in tiles; declare it `exact: true`")
+        if not self.exact and self.of == FRAUD and (self.where or self.aggregate in ("first", "last", "distinct")):
+            raise ValueError(
+                "exact: tiles don't know single events, which a filtered or picked `fraud` needs; say true"
+            )
         return self
 
 

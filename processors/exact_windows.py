@@ -16,17 +16,16 @@ class ExactGroup:
     """
 
     def __init__(self, features: Sequence[Feature], lateness: int) -> None:
+        self.features = tuple(features)
         self.where = features[0].where
-        self.lateness = lateness
-        windows = dict.fromkeys(window_of(feature) for feature in features)
-        self.windows = tuple(windows)
+        self.windows = tuple(dict.fromkeys(Window.of(feature.delay, feature.window) for feature in features))
         self.columns = tuple(dict.fromkeys(column for feature in features for column in columns_of(feature)))
         self.row = row_reader(self.columns)
         self.per_unit = any(feature.of == AMOUNT for feature in features)
         fraud = [at for at, column in enumerate(self.columns) if column.field == FRAUD]
         self.fraud_column = fraud[0] if fraud else None
         self._fraud_columns = fraud
-        reaches = [window.reach for window in windows]
+        reaches = [window.reach for window in self.windows]
         self._keep = None if None in reaches else max(reach or 0 for reach in reaches) + lateness
 
     def new(self) -> Trail:
@@ -64,9 +63,4 @@ class ExactGroup:
     def reader(self, feature: Feature) -> tuple[int, Read]:
         """Return which view a feature is read off, and how."""
         columns = [self.columns.index(column) + 1 for column in columns_of(feature)]
-        return self.windows.index(window_of(feature)), exact_reader(feature, columns)
-
-
-def window_of(feature: Feature) -> Window:
-    """Return the window that a feature looks at."""
-    return Window(feature.delay, None if feature.window is None else feature.delay + feature.window)
+        return self.windows.index(Window.of(feature.delay, feature.window)), exact_reader(feature, columns)

@@ -1,13 +1,14 @@
 """Feature sets: declared features compiled to what is kept of a key's events, and read in one go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import nan
 from typing import Any
 
 from processors.calendar import CALENDAR
-from processors.columns import SCALES, Fields, own_field
+from processors.columns import SCALES, Fields, Needed, needed
 from processors.definitions import AMOUNT, Feature, Where
 from processors.exact_windows import ExactGroup
+from processors.tiled_windows import TiledGroup
 from processors.trail import Trail
 from schemas.records import DAY
 
@@ -15,28 +16,28 @@ LATENESS = 7 * DAY
 """How far behind a key's newest event another may come and still be taken in, unless told otherwise."""
 
 
+Group = ExactGroup | TiledGroup
+"""The features that look at the same events, and what becomes of a trail when one comes."""
+
+
 class FeatureSet:
     """The declared features of one entity, in order; turns events into values.
 
-    `values` are floats in the order of `names`. State is one Trail per group, made by `new`: a group is the features
-    that look at the same events. An event older than `lateness` milliseconds behind the key's newest is left out and
-    counted in the trail as `late`.
+    `values` are floats in the order of `names`. State is one Trail per group of features that look at the same events,
+    exact ones first. An event older than `lateness` milliseconds behind the key's newest is left out and counted in the
+    trails as `late`.
     """
 
     def __init__(self, features: Sequence[Feature], lateness: int = LATENESS) -> None:
         self.names = tuple(feature.name for feature in features)
         self._lateness = lateness
-        windowed = [feature for feature in features if feature.windowed]
-        alike: dict[tuple[bool, Where | None, str | None], list[Feature]] = {}
-        for feature in windowed:
-            alike.setdefault((not feature.exact, feature.where, own_field(feature)), []).append(feature)
-        self.groups = tuple(ExactGroup(group, lateness) for group in alike.values())
+        self.groups = tuple(_groups([feature for feature in features if feature.windowed], lateness))
         position = {name: at for at, name in enumerate(self.names)}
         self._own = [(position[feature.name], _own(feature)) for feature in features if not feature.windowed]
-        self._read = [
-            (position[feature.name], at, *self.groups[at].reader(feature))
-            for at, group in enumerate(alike.values())
-            for feature in group
+        self._read: list[tuple[int, int, int, Callable[[Trail, Any, str, int], float]]] = [
+            (position[feature.name], at, *group.reader(feature))
+            for at, group in enumerate(self.groups)
+            for feature in group.features
         ]
 
     def new(self) -> list[Trail]:
@@ -75,6 +76,14 @@ class FeatureSet:
         for group, trail in zip(self.groups, state, strict=True):
             changed |= group.correct(trail, time, event_id, int(fraud))
         return changed
+
+
+def _groups(features: Sequence[Feature], lateness: int) -> Iterator[Group]:
+    alike: dict[tuple[bool, Where | None, Needed | None], list[Feature]] = {}
+    for feature in features:
+        alike.setdefault((feature.exact, feature.where, needed(feature)), []).append(feature)
+    yield from (ExactGroup(group, lateness) for (exact, *_), group in alike.items() if exact)
+    yield from (TiledGroup(group) for (exact, *_), group in alike.items() if not exact)
 
 
 def _asked(where: Where, unit: str, fields: Fields) -> Any:

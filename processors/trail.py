@@ -1,10 +1,12 @@
-"""A trail: what one key remembers for its windows, event by event, with running totals over each window."""
+"""A trail: what one key remembers for its windows, event by event with running totals over each window, or in tiles."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
+
+from processors.tiles import Ladder
 
 CAP = 20_000
 """Most events one trail keeps. A key hotter than that loses its oldest events first and counts them as dropped."""
@@ -18,6 +20,11 @@ class Window(NamedTuple):
 
     delay: int
     reach: int | None
+
+    @classmethod
+    def of(cls, delay: int, length: int | None) -> Self:
+        """Return the window of a length (None: the lifetime) behind a delay."""
+        return cls(delay, None if length is None else delay + length)
 
 
 Windows = Sequence[Window]
@@ -41,7 +48,7 @@ class Trail(msgspec.Struct):
 
     `rows` hold whole numbers (minor units, millionths, 0/1 flags), so totals are exact whatever entered and left.
     `watched` is the newest event time seen, `late` counts the events that came too late to be taken in, `dropped`
-    those that fell to the cap.
+    those that fell to the cap. A trail of tiled windows keeps `ladders` of tiles instead of events.
     """
 
     spans: list[Span]
@@ -52,6 +59,7 @@ class Trail(msgspec.Struct):
     watched: int = -1
     late: int = 0
     dropped: int = 0
+    ladders: list[Ladder] = []
 
     def add(self, windows: Windows, time: int, event_id: str, unit: str, row: Row) -> None:
         """Take in an event; one newer than all before it moves every span to its time."""

@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from processors.definitions import Feature
+from processors.tiles import hop
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -34,14 +35,25 @@ class Event:
         return self.fields | {"amount": self.amount, "fraud": 0}
 
 
-Sees = Callable[[Feature, int, int], bool]
-"""Whether a feature at a time sees an event of another time."""
+Sees = Callable[[Feature, int, int, int], bool]
+"""Whether a feature at a time, with the newest event of another time, sees an event of a third."""
 
 
-def exactly(feature: Feature, now: int, time: int) -> bool:
+def exactly(feature: Feature, now: int, _newest: int, time: int) -> bool:
     """The window (now − delay − window, now − delay]."""
     end = now - feature.delay
     return time <= end and (feature.window is None or time > end - feature.window)
+
+
+def in_tiles(feature: Feature, now: int, newest: int, time: int) -> bool:
+    """The same window of whole tiles, where head and tail end at tile edges; see processors/tiled_windows.py."""
+    tile = hop(feature.window)
+    start, end = ((time - 1) // tile) * tile, ((time - 1) // tile + 1) * tile
+    if feature.window is not None and end <= max(now, newest) - feature.delay - feature.window:
+        return False
+    if feature.window is None and end <= newest - feature.delay:
+        return True
+    return start < now if feature.delay == 0 else end <= now - feature.delay
 
 
 class NaiveFeatures:
@@ -73,7 +85,9 @@ class NaiveFeatures:
         if feature.aggregate == "value":
             own = event.field(feature.of)
             return nan if own is None else float(own)
-        seen = [other for other in self.events if self._sees(feature, now, other.time) and _passes(feature, other)]
+        newest = max((other.time for other in self.events), default=0)
+        seen = [other for other in self.events if self._sees(feature, now, newest, other.time)]
+        seen = [other for other in seen if _passes(feature, other)]
         seen = sorted(seen, key=lambda other: other.time)
         if feature.of is not None:
             seen = [other for other in seen if other.field(feature.of) is not None]

@@ -38,7 +38,7 @@ def test_an_absent_window_is_the_lifetime() -> None:
         ({"where": {"field": "mcc"}}, "feature f: where: a filter asks"),
         ({"where": {"equals": "x"}}, "feature f: where.field: Field required"),
         ({"where": {"field": "fraud", "equals": "1"}}, "feature f: where: events can't be filtered by `fraud`"),
-        ({"aggregate": "last", "of": "fraud", "exact": False}, "feature f: exact: the first or last `fraud`"),
+        ({"aggregate": "last", "of": "fraud", "exact": False}, "feature f: exact: tiles don't know single events"),
     ],
 )
 def test_a_wrong_declaration_names_the_feature_and_the_field(declared: dict[str, Any], complaint: str) -> None:

@@ -141,6 +141,16 @@ def test_other_fields_of_the_file_can_be_aggregated_and_filtered(tmp_path: Path)
     assert table["w"].to_pylist() == [0, 1]
 
 
+def test_exact_and_tiled_features_of_the_card_example_stand_side_by_side(tmp_path: Path) -> None:
+    place = {"terminal": "t1", "country": "FR", "latitude": 48.85, "channel": "online"}
+    file = written(tmp_path, "day.jsonl", *(payment(f"p{n}", timedelta(minutes=n), **place) for n in range(30)))
+    run(file, EXAMPLES / "features" / "card.yaml", tmp_path / "out.parquet")
+    last = pq.read_table(tmp_path / "out.parquet").to_pylist()[-1]
+    expected = {"payments_10m": 10, "payments_1h": 30, "online_1d": 150.0, "mean_30d": 5.0, "countries_90d": 1}
+    expected |= {"payments_ever": 30, "terminal_payments_1h": 30, "terminal_risk_30d": 0.0, "latitude_last": 48.85}
+    assert {name: last[name] for name in expected} == expected
+
+
 def test_a_field_that_no_row_has_is_an_error(tmp_path: Path) -> None:
     file = written(tmp_path, "day.jsonl", payment("a"))
     text = definitions(tmp_path, "- {name: s, aggregate: sum, of: amout}")
