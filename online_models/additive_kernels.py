@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from online_models.additive_state import Additive
 from online_models.base import Vector
@@ -16,14 +17,17 @@ from online_models.compiled import compiled
 CENTRE_MEMORY = 1_000.0
 """Examples over which a feature's typical contribution is averaged."""
 
+Matrix = npt.NDArray[np.float64]
+"""One row per feature. Rows are indexed, not sliced: a slice costs more than what is computed from it."""
+
 
 @compiled
-def _knot_below(value: float, knots: Vector) -> int:
-    """Return the index of the last knot not above `value`, -1 when there is none."""
-    low, high = 0, knots.size
+def _knot_below(value: float, knots: Matrix, f: int) -> int:
+    """Return the index of a feature's last knot not above `value`, -1 when there is none."""
+    low, high = 0, knots.shape[1]
     while low < high:
         middle = (low + high) // 2
-        if knots[middle] <= value:
+        if knots[f, middle] <= value:
             low = middle + 1
         else:
             high = middle
@@ -31,36 +35,37 @@ def _knot_below(value: float, knots: Vector) -> int:
 
 
 @compiled
-def _place(value: float, knots: Vector) -> tuple[int, float]:
+def _place(value: float, knots: Matrix, f: int) -> tuple[int, float]:
     """Return a cell and the share, in [0, 1), of the cell after it; 0 outside the knots."""
-    below = _knot_below(value, knots)
-    if below < 0 or below + 1 >= knots.size or math.isinf(knots[below + 1]):
+    below = _knot_below(value, knots, f)
+    if below < 0 or below + 1 >= knots.shape[1] or math.isinf(knots[f, below + 1]):
         return max(below, 0), 0.0
-    return below, float((value - knots[below]) / (knots[below + 1] - knots[below]))
+    return below, float((value - knots[f, below]) / (knots[f, below + 1] - knots[f, below]))
 
 
 @compiled
-def _between(weights: Vector, cell: int, share: float) -> float:
+def _between(weights: Matrix, f: int, cell: int, share: float) -> float:
     """Return the value of the piecewise-linear function."""
     if share == 0.0:
-        return float(weights[cell])
-    return float(weights[cell] * (1.0 - share) + weights[cell + 1] * share)
+        return float(weights[f, cell])
+    return float(weights[f, cell] * (1.0 - share) + weights[f, cell + 1] * share)
 
 
 @compiled
-def _contribution(value: float, knots: Vector, weights: Vector) -> float:
+def _contribution(value: float, knots: Matrix, weights: Matrix, f: int) -> float:
     if math.isnan(value):
-        return float(weights[-1])
-    cell, share = _place(value, knots)
-    return _between(weights, cell, share)
+        return float(weights[f, weights.shape[1] - 1])
+    cell, share = _place(value, knots, f)
+    return _between(weights, f, cell, share)
 
 
 @compiled
 def contributions(x: Vector, model: Additive) -> Vector:
     """Return each feature's log-odds less what it typically contributes."""
+    knots, weights, centre = model.knots, model.weights, model.centre
     terms = np.empty(x.size)
     for f in range(x.size):
-        terms[f] = _contribution(x[f], model.knots[f], model.weights[f]) - model.centre[f]
+        terms[f] = _contribution(x[f], knots, weights, f) - centre[f]
     return terms
 
 
@@ -86,10 +91,11 @@ def probability(logit: float) -> float:
 def score(x: Vector, model: Additive) -> float:
     """Return the probability of the positive label; NaN when a value is infinite."""
     logit = intercept(model)
+    knots, weights, centre = model.knots, model.weights, model.centre
     for f in range(x.size):
         if math.isinf(x[f]):
             return math.nan
-        logit += _contribution(x[f], model.knots[f], model.weights[f]) - model.centre[f]
+        logit += _contribution(x[f], knots, weights, f) - centre[f]
     return probability(logit)
 
 
@@ -124,59 +130,54 @@ def largest(terms: Vector, k: int) -> Vector:
 
 
 @compiled
-def _step(model: Additive, f: int, cell: int, gradient: float) -> None:
+def _step(z: Matrix, n: Matrix, weights: Matrix, rates: Vector, f: int, cell: int, gradient: float) -> None:
     """Move one weight as `river.optim.FTRLProximal` does: a gradient acts when its cell is next learned."""
-    alpha, beta, l1, l2 = model.rates[0], model.rates[1], model.rates[2], model.rates[3]
-    z, n = model.z[f, cell], model.n[f, cell]
-    if abs(z) > l1:
-        model.weights[f, cell] = -(z - math.copysign(l1, z)) / ((beta + math.sqrt(n)) / alpha + l2)
-    grown = n + gradient * gradient
-    model.z[f, cell] = z + gradient - (math.sqrt(grown) - math.sqrt(n)) / alpha * model.weights[f, cell]
-    model.n[f, cell] = grown
+    alpha, beta, l1, l2 = rates[0], rates[1], rates[2], rates[3]
+    pulled, seen = z[f, cell], n[f, cell]
+    root = math.sqrt(seen)
+    if abs(pulled) > l1:
+        weights[f, cell] = -(pulled - math.copysign(l1, pulled)) / ((beta + root) / alpha + l2)
+    grown = seen + gradient * gradient
+    z[f, cell] = pulled + gradient - (math.sqrt(grown) - root) / alpha * weights[f, cell]
+    n[f, cell] = grown
 
 
 @compiled
-def _count(value: float, f: int, cell: int, model: Additive) -> None:
+def _count(value: float, knots: Matrix, counts: Matrix, extent: Matrix, f: int, cell: int) -> None:
     """Count a value in the histogram: on the knot of its cell, above it, or below the first."""
-    knot = model.knots[f, cell]
+    knot = knots[f, cell]
     column = 2 * cell + 1 if value == knot else 2 * cell + 2 if value > knot else 2 * cell
-    model.counts[f, column] += 1.0
-    model.extent[f, 0] = min(model.extent[f, 0], value)
-    model.extent[f, 1] = max(model.extent[f, 1], value)
-
-
-@compiled
-def _learn_feature(value: float, f: int, gradient: float, model: Additive) -> float:
-    """Step on the one or two cells that `value` touches; return what it contributed before."""
-    missing = model.weights.shape[1] - 1
-    if math.isnan(value):
-        contributed = float(model.weights[f, missing])
-        _step(model, f, missing, gradient)
-        return contributed
-    cell, share = _place(value, model.knots[f])
-    _count(value, f, cell, model)
-    if math.isinf(model.knots[f, cell]):
-        return 0.0
-    contributed = _between(model.weights[f], cell, share)
-    _step(model, f, cell, gradient * (1.0 - share))
-    if share > 0.0:
-        _step(model, f, cell + 1, gradient * share)
-    return contributed
+    counts[f, column] += 1.0
+    extent[f, 0] = min(extent[f, 0], value)
+    extent[f, 1] = max(extent[f, 1], value)
 
 
 @compiled
 def learn(x: Vector, target: float, weight: float, model: Additive) -> bool:
-    """Learn one example by log loss; False, with nothing changed, when a value is infinite."""
+    """Learn one example by log loss; False, with nothing changed, when a value is infinite.
+
+    Each feature steps on the one or two cells that its value touches, or on that of a missing value.
+    """
     predicted = score(x, model)
     if math.isnan(predicted):
         return False
     gradient = weight * (predicted - target)
+    knots, weights, z, n, rates, centre = model.knots, model.weights, model.z, model.n, model.rates, model.centre
     model.scalars[1] += 1.0
     pace = 1.0 / min(model.scalars[1], CENTRE_MEMORY)
+    missing = weights.shape[1] - 1
     for f in range(x.size):
-        contributed = _learn_feature(x[f], f, gradient, model)
-        model.centre[f] += pace * (contributed - model.centre[f])
-    model.scalars[0] -= model.rates[4] * gradient
+        cell, share, contributed = missing, 0.0, weights[f, missing]
+        if not math.isnan(x[f]):
+            cell, share = _place(x[f], knots, f)
+            _count(x[f], knots, model.counts, model.extent, f, cell)
+            contributed = 0.0 if math.isinf(knots[f, cell]) else _between(weights, f, cell, share)
+        if cell == missing or not math.isinf(knots[f, cell]):
+            _step(z, n, weights, rates, f, cell, gradient * (1.0 - share))
+            if share > 0.0:
+                _step(z, n, weights, rates, f, cell + 1, gradient * share)
+        centre[f] += pace * (contributed - centre[f])
+    model.scalars[0] -= rates[4] * gradient
     return True
 
 

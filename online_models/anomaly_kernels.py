@@ -37,23 +37,22 @@ def _fold(value: float) -> float:
 
 
 @compiled
-def _bin(folded: float, scale: Vector, bins: int) -> int:
+def _bin(folded: float, scales: Matrix, f: int, bins: int) -> int:
     """Return the bin of a folded value; the bins are finest about the running mean."""
-    z = (folded - scale[0]) / math.sqrt(scale[1] + 1e-12)
+    z = (folded - scales[f, 0]) / math.sqrt(scales[f, 1] + 1e-12)
     return min(int((0.5 + 0.5 * z / (2.0 + abs(z))) * bins), bins - 1)
 
 
 @compiled
-def _surprise(value: float, f: int, model: Histograms) -> float:
+def _surprise(value: float, f: int, scales: Matrix, masses: Matrix, known: Vector) -> float:
     """Return -ln of the share of values at least this far out, on the nearer side, times two."""
     if math.isnan(value):
-        return -math.log(1.0 - model.known[f])
-    masses = model.masses[f]
-    own = _bin(_fold(value), model.scales[f], masses.size)
+        return -math.log(1.0 - known[f])
+    own = _bin(_fold(value), scales, f, masses.shape[1])
     below = 0.0
     for b in range(own):
-        below += masses[b]
-    low = below + 0.5 * masses[own]
+        below += masses[f, b]
+    low = below + 0.5 * masses[f, own]
     return -math.log(min(2.0 * min(low, 1.0 - low), 1.0))
 
 
@@ -62,17 +61,18 @@ def surprises(x: Vector, model: Histograms) -> Vector:
     """Return the surprise of each value, at least 0."""
     terms = np.empty(x.size)
     for f in range(x.size):
-        terms[f] = _surprise(x[f], f, model)
+        terms[f] = _surprise(x[f], f, model.scales, model.masses, model.known)
     return terms
 
 
 @compiled
 def _mean_surprise(x: Vector, model: Histograms) -> float:
     total = 0.0
+    scales, masses, known = model.scales, model.masses, model.known
     for f in range(x.size):
         if math.isinf(x[f]):
             return math.nan
-        total += _surprise(x[f], f, model)
+        total += _surprise(x[f], f, scales, masses, known)
     return total / x.size
 
 
@@ -100,17 +100,20 @@ def _remember(masses: Vector, own: int, pace: float) -> None:
 
 
 @compiled
-def _learn_value(value: float, f: int, pace: float, model: Histograms) -> None:
-    missing = math.isnan(value)
-    share = SMOOTHING / 2.0 if missing else 1.0 - SMOOTHING / 2.0
-    model.known[f] += pace * (share - model.known[f])
-    if missing:
-        return
-    folded = _fold(value)
-    _remember(model.masses[f], _bin(folded, model.scales[f], model.masses.shape[1]), pace)
-    away = folded - model.scales[f, 0]
-    model.scales[f, 0] += pace * away
-    model.scales[f, 1] = (1.0 - pace) * (model.scales[f, 1] + pace * away * away)
+def _remember_value(masses: Matrix, f: int, own: int, pace: float) -> None:
+    """Let a feature's histogram forget a little and count one value in bin `own`."""
+    spread, kept = pace * SMOOTHING / masses.shape[1], 1.0 - pace
+    for b in range(masses.shape[1]):
+        masses[f, b] = masses[f, b] * kept + spread
+    masses[f, own] += pace * (1.0 - SMOOTHING)
+
+
+@compiled
+def _learn_value(folded: float, f: int, own: int, pace: float, scales: Matrix, masses: Matrix) -> None:
+    _remember_value(masses, f, own, pace)
+    away = folded - scales[f, 0]
+    scales[f, 0] += pace * away
+    scales[f, 1] = (1.0 - pace) * (scales[f, 1] + pace * away * away)
 
 
 @compiled
@@ -119,12 +122,17 @@ def learn(x: Vector, model: Histograms) -> bool:
     mean = _mean_surprise(x, model)
     if math.isnan(mean):
         return False
+    scales, masses, known = model.scales, model.masses, model.known
     model.seen[0] += 1.0
     pace = 1.0 / min(model.seen[0] + 1.0, model.seen[1])
     own = min(int(mean / (1.0 + mean) * model.surprises.size), model.surprises.size - 1)
     _remember(model.surprises, own, pace)
     for f in range(x.size):
-        _learn_value(x[f], f, pace, model)
+        missing = math.isnan(x[f])
+        known[f] += pace * ((SMOOTHING / 2.0 if missing else 1.0 - SMOOTHING / 2.0) - known[f])
+        if not missing:
+            folded = _fold(x[f])
+            _learn_value(folded, f, _bin(folded, scales, f, masses.shape[1]), pace, scales, masses)
     return True
 
 
