@@ -11,8 +11,8 @@ from processors.tiles import Ladder
 CAP = 20_000
 """Most events one trail keeps. A key hotter than that loses its oldest events first and counts them as dropped."""
 
-CHUNK = 64
-"""Forgotten events leave in groups of at least this many, since each cut moves the whole list."""
+CHUNK = 16
+"""Events leave a trail in groups of at least this many, since each cut moves all that stay."""
 
 
 class Window(NamedTuple):
@@ -35,7 +35,7 @@ Totals = dict[str, list[int]]
 """Per unit: the number of events, then the sum of each column."""
 
 
-class Span(msgspec.Struct):
+class Span(msgspec.Struct, array_like=True):
     """The events lo..hi of a trail that lie in one window now, and their totals."""
 
     lo: int = 0
@@ -43,7 +43,7 @@ class Span(msgspec.Struct):
     totals: Totals = {}
 
 
-class Trail(msgspec.Struct):
+class Trail(msgspec.Struct, array_like=True):
     """One key's recent events in event-time order, ties in order of arrival, with a span per window.
 
     `rows` hold whole numbers (minor units, millionths, 0/1 flags), so totals are exact whatever entered and left.
@@ -162,8 +162,9 @@ class Trail(msgspec.Struct):
         if keep is not None and len(times) > CHUNK and times[CHUNK] <= self.watched - keep:
             self._cut(windows, bisect_right(times, self.watched - keep))
         if len(times) > CAP:
-            self.dropped += CHUNK
-            self._cut(windows, CHUNK)
+            surplus = len(times) - CAP + CAP // 100
+            self.dropped += surplus
+            self._cut(windows, surplus)
 
     def _cut(self, windows: Windows, count: int) -> None:
         for window, span in zip(windows, self.spans, strict=True):
