@@ -67,7 +67,8 @@ def command(folder: Path, port: int) -> list[str]:
     controller = free_port(avoid=port)
     properties.write_text(_PROPERTIES.format(port=port, controller=controller, logs=logs))
     if not (logs / "meta.properties").exists():
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # A leading hyphen would be read as an option.
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         format_log = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
         _run([java, "-cp", classpath, *format_log], "the format of the broker's log")
     heap = ["-Xmx1g", "-Xms256m", "-Djava.awt.headless=true"]
