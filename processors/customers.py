@@ -1,13 +1,26 @@
 """The first hop: what is known about a customer when they pay, sent on to the terminal they pay at."""
 
 from collections.abc import Iterable
-from math import asin, cos, exp, log, nan, radians, sin, sqrt
+from math import nan
 
 import msgspec
 
 from processors.base import Said, Tables
 from processors.definitions import Feature
 from processors.features import FeatureSet
+from processors.past import (
+    REMEMBERED,
+    SURPRISING,
+    Place,
+    Surprise,
+    Usual,
+    is_new,
+    known_frauds,
+    log_ratio_to_max,
+    log_ratio_to_mean,
+    speed,
+    surprises_of,
+)
 from processors.trail import Trail
 from schemas.events import Transaction
 from schemas.money import minor_units
@@ -51,61 +64,6 @@ DERIVED = (
 )
 """What is computed from a customer's own past beyond declared windows."""
 
-SURPRISING = 2.5
-"""A winsorised z above this is a surprise."""
-
-SURPRISE_SPAN = 14 * DAY
-PEAK_SPAN = 30 * DAY
-FRAUD_HALF_LIFE = 7 * DAY
-WINSOR = 3.0
-LEAST_DEVIATION = 0.1
-LEAST_AMOUNT = 0.01
-REMEMBERED = 64
-EARTH_KM = 6371.0
-
-
-class Usual(msgspec.Struct, array_like=True):
-    """A running mean and deviation of amounts in which one outlier weighs little: values are winsorised first.
-
-    Welford's update, of values clipped to mean ± 3 standard deviations once ten have been seen. No deviation is taken
-    to be smaller than a tenth of the mean.
-    """
-
-    count: int = 0
-    mean: float = 0.0
-    deviation: float = 0.0
-    m2: float = 0.0
-
-    def z(self, value: float) -> float:
-        """Return how many standard deviations above its past `value` is; NaN before three values."""
-        if self.count < 3:
-            return nan
-        return (value - self.mean) / (max(self.deviation, LEAST_DEVIATION * self.mean) + LEAST_AMOUNT)
-
-    def log_ratio(self, value: float) -> float:
-        """Return log of `value` over the mean of its past; NaN before three values."""
-        return nan if self.count < 3 else log((value + 1.0) / (self.mean + 1.0))
-
-    def add(self, value: float) -> None:
-        """Take in one value."""
-        if self.count >= 10:
-            reach = WINSOR * (self.deviation + LEAST_DEVIATION * self.mean)
-            value = min(max(value, self.mean - reach), self.mean + reach)
-        self.count += 1
-        step = value - self.mean
-        self.mean += step / self.count
-        self.m2 += step * (value - self.mean)
-        if self.count > 1:
-            self.deviation = sqrt(self.m2 / (self.count - 1))
-
-
-class Surprise(msgspec.Struct):
-    """A payment unlike the customer's past that nobody has explained yet."""
-
-    time: int
-    event_id: str
-    z: float
-
 
 class Customer(msgspec.Struct):
     """Everything kept about one customer."""
@@ -122,7 +80,7 @@ class Customer(msgspec.Struct):
     terminals: list[str] = []
     countries: list[str] = []
     devices: list[str] = []
-    place: tuple[int, float, float] | None = None
+    place: Place | None = None
     late: int = 0
     duplicates: int = 0
 
@@ -220,22 +178,23 @@ class CustomerFeatures:
             state.genuine[unit] = Usual()
         genuine = state.genuine[unit]
         z = usual.z(amount)
-        surprises = _count_surprises(state, time)
+        place = Place.of(message, time)
         derived = (
             z,
-            _log_ratio_to_mean(amount, values[self._mean_at], values[-1]),
-            _log_ratio_to_max(state.peaks.setdefault(unit, []), time, amount),
+            log_ratio_to_mean(amount, values[self._mean_at], values[-1]),
+            log_ratio_to_max(state.peaks.setdefault(unit, []), time, amount),
             genuine.z(amount),
             genuine.log_ratio(amount),
-            *surprises,
-            *_known_frauds(state, time),
+            *surprises_of(state.surprises, time),
+            *known_frauds(state.frauds, time),
             (time - newest) / 1000.0 if newest >= 0 else nan,
             (time - state.first_seen) / DAY,
-            _is_new(state.terminals, message.counterparty()),
-            _is_new(state.countries, message.country),
-            _is_new(state.devices, message.device),
-            _speed(state, message, time),
+            is_new(state.terminals, message.counterparty()),
+            is_new(state.countries, message.country),
+            is_new(state.devices, message.device),
+            speed(state.place, place),
         )
+        state.place = place or state.place
         usual.add(amount)
         state.pending.append((time, message.event_id, unit, amount))
         if z > SURPRISING:
@@ -274,73 +233,3 @@ def _position(names: tuple[str, ...], name: str) -> int:
     if name not in names:
         raise ValueError(f"the customer's features must declare {name!r}, which others are derived from")
     return names.index(name)
-
-
-def _log_ratio_to_mean(amount: float, mean: float, count: float) -> float:
-    if count < 2:
-        return nan
-    before = (mean * count - amount) / (count - 1)
-    return log((amount + 1.0) / (max(before, 0.0) + 1.0))
-
-
-def _log_ratio_to_max(peaks: list[tuple[int, float]], time: int, amount: float) -> float:
-    """Return log of the amount over the largest of the last 30 days, NaN without one, and take the amount in.
-
-    `peaks` are the payments that no later one has surpassed, so the first is the largest; smaller and later ones
-    follow.
-    """
-    while peaks and peaks[0][0] <= time - PEAK_SPAN:
-        del peaks[0]
-    ratio = log((amount + 1.0) / (peaks[0][1] + 1.0)) if peaks else nan
-    while peaks and peaks[-1][1] <= amount:
-        del peaks[-1]
-    peaks.append((time, amount))
-    return ratio
-
-
-def _count_surprises(state: Customer, time: int) -> tuple[float, float]:
-    if not state.surprises:
-        return 0.0, 0.0
-    recent = [surprise.z for surprise in state.surprises if surprise.time > time - SURPRISE_SPAN]
-    return float(len(recent)), max(recent, default=0.0)
-
-
-def _known_frauds(state: Customer, time: int) -> tuple[float, float]:
-    if not state.frauds:
-        return 0.0, 0.0
-    weights = [(exp(-log(2) * (time - at) / FRAUD_HALF_LIFE), surprising) for at, surprising in state.frauds]
-    return sum(weight for weight, _ in weights), sum(weight for weight, surprising in weights if surprising)
-
-
-def _is_new(known: list[str], value: str | None) -> float:
-    """Return 1 when a value was never seen, 0 when it was, NaN when there is none; and remember it."""
-    if value is None:
-        return nan
-    if value in known:
-        return 0.0
-    known.append(value)
-    del known[:-REMEMBERED]
-    return 1.0
-
-
-def _speed(state: Customer, message: Transaction, time: int) -> float:
-    """Return the km/h needed from the last known place (great circle, haversine); NaN without two places."""
-    if message.latitude is None or message.longitude is None:
-        return nan
-    last, state.place = state.place, (time, message.latitude, message.longitude)
-    if last is None:
-        return nan
-    hours = max(abs(time - last[0]) / 3_600_000, 1 / 60)
-    return distance_km(last[1], last[2], message.latitude, message.longitude) / hours
-
-
-def distance_km(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
-    """Return the great-circle distance in kilometres of two places in degrees.
-
-    >>> round(distance_km(48.85, 2.35, 51.51, -0.13))
-    344
-    """
-    half_north = radians(other_latitude - latitude) / 2
-    half_east = radians(other_longitude - longitude) / 2
-    chord = sin(half_north) ** 2 + cos(radians(latitude)) * cos(radians(other_latitude)) * sin(half_east) ** 2
-    return 2 * EARTH_KM * asin(min(1.0, sqrt(chord)))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.customers import WINDOWED, CustomerFeatures, distance_km
+from processors.customers import WINDOWED, CustomerFeatures
 from processors.definitions import Feature
+from processors.past import distance_km
 from schemas.events import Transaction
 from schemas.records import DAY
 from schemas.results import CardFeatures
