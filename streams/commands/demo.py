@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
@@ -19,8 +19,9 @@ from rich.live import Live
 from schemas.privacy import Tokeniser
 from sinks.analytics import AnalyticsSink, client_for, create_schema, query
 from sinks.base import SinkBusy
-from streams import demo
+from streams import demo, demo_live
 from streams.commands.api import serve_api
+from streams.deliveries import Undelivered
 from streams.demo_screen import progress, summary, to_try
 from streams.files import UnreadableFile
 from streams.mappings import Mapping as FileMapping
@@ -31,6 +32,7 @@ from streams.services.ports import free_port, is_free
 from streams.services.supervisor import Part, down, up
 from streams.settings import Settings
 from streams.tally import Tally
+from streams.topic_admin import KafkaAway
 
 EVENTS = 20_000
 INTERRUPTED = 130
@@ -38,18 +40,27 @@ FRAME_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Source:
-    """What is run: a file, or a simulated world of that seed; `events` None is all of the file."""
+class Plan:
+    """What is run: a file, or a simulated world of that seed; `events` None is all of the file.
+
+    With `kafka` it goes over a real broker, else through the engine in this process.
+    """
 
     file: Path | None
     mapping: Path | None
     events: int | None
     seed: int
+    kafka: bool
 
     @property
     def expected(self) -> int | None:
         """How many transactions there will be, where that is known."""
         return self.events if self.file else self.events or EVENTS
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The services it needs."""
+        return tuple(part for part in Part if self.kafka or part is not Part.KAFKA)
 
     def records(self, settings: Settings) -> Iterator[Any]:
         """Yield the records to run."""
@@ -67,6 +78,7 @@ def demo_command(
     events: Annotated[int | None, typer.Option(help="How many transactions; 20,000 simulated ones.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 1,
     mapping: Annotated[Path | None, typer.Option("--map", help="How the file's columns become fields.")] = None,
+    kafka: Annotated[bool, typer.Option("--kafka", help="Over a real broker, by a worker and a sink process.")] = False,
     no_serve: Annotated[bool, typer.Option("--no-serve", help="End after the run, services included.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
@@ -77,15 +89,12 @@ def demo_command(
     the run, each with the score it got when it came. `clickhouse_rows` are the rows of all views.
     """
     settings, console = Settings(), Console(stderr=as_json)
-    source = Source(file, mapping, events, seed)
-    tally = Tally(settings.champion)
+    plan, tally = Plan(file, mapping, events, seed, kafka), Tally(settings.champion)
     with _told_plainly():
-        records = source.records(settings)
-        with _services(settings, console) as found:
-            with _shown(console, tally, source.expected) as show:
-                client = client_for(found.clickhouse)
-                create_schema(client)
-                asyncio.run(demo.run(found, records, AnalyticsSink(client), tally, show))
+        records = plan.records(settings)
+        with _services(settings, plan, console) as found:
+            with _shown(console, tally, plan.expected) as show:
+                _run(plan, found, records, tally, show)
             result = summarised(tally, found)
             if as_json:
                 typer.echo(msgspec.json.encode(result))
@@ -114,21 +123,34 @@ def summarised(tally: Tally, settings: Settings) -> dict[str, Any]:
 
 
 @contextmanager
-def _services(settings: Settings, console: Console) -> Iterator[Settings]:
-    """Start fresh services, yield the settings with their addresses, and end them."""
+def _services(settings: Settings, plan: Plan, console: Console) -> Iterator[Settings]:
+    """Start fresh services, and processes where the plan needs them; yield their addresses, and end all of them."""
     folder = demo_folder(settings)
     # SIGTERM ends a demo as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with console.status("starting Redis and the ClickHouse engine", spinner="dots"):
-            if folder.exists():
-                down(folder)
-                shutil.rmtree(folder)
-            found = asdict(up(folder, (Part.REDIS, Part.CLICKHOUSE)))
-        yield settings.model_copy(update={name: address for name, address in found.items() if address})
+        with ExitStack() as processes:
+            with console.status(f"starting {', '.join(plan.parts)}", spinner="dots"):
+                if folder.exists():
+                    down(folder)
+                    shutil.rmtree(folder)
+                addresses = {name: at for name, at in asdict(up(folder, plan.parts)).items() if at}
+                found = settings.model_copy(update=addresses)
+                if plan.kafka:
+                    processes.enter_context(demo_live.workforce(found, folder))
+            yield found
     finally:
         down(folder)
         signal.signal(signal.SIGTERM, before)
+
+
+def _run(plan: Plan, settings: Settings, records: Iterator[Any], tally: Tally, show: Callable[[], None]) -> None:
+    client = client_for(settings.clickhouse)
+    create_schema(client)
+    if plan.kafka:
+        demo_live.run(settings, records, client, tally, show)
+    else:
+        asyncio.run(demo.run(settings, records, AnalyticsSink(client), tally, show))
 
 
 @contextmanager
@@ -165,7 +187,7 @@ def _sample(tally: Tally) -> Mapping[str, str]:
 def _told_plainly() -> Iterator[None]:
     try:
         yield
-    except (ServiceFailed, SinkBusy, MappingError, UnreadableFile) as failure:
+    except (ServiceFailed, SinkBusy, MappingError, UnreadableFile, KafkaAway, Undelivered) as failure:
         Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from failure
     except KeyboardInterrupt:
