@@ -95,7 +95,7 @@ def surprises_of(unexplained: list[Surprise], time: int) -> tuple[float, float]:
 
 
 def known_frauds(frauds: list[tuple[int, bool]], time: int) -> tuple[float, float]:
-    """Return the weight of known frauds (time, whether it surprised), halved every 7 days: of all, of surprising ones."""
+    """Return the weight of known frauds (time, whether it surprised), halved every 7 days: all, and surprising ones."""
     if not frauds:
         return 0.0, 0.0
     weights = [(exp(-log(2) * (time - at) / FRAUD_HALF_LIFE), surprising) for at, surprising in frauds]
