@@ -1,6 +1,6 @@
 """Progressive evaluation: the real pipeline over a labelled file, judged by the handbook's protocol."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,19 +13,26 @@ from processors.evaluation import handbook_metrics
 from schemas.records import DAY, AnyRecord
 from schemas.results import FraudScore
 from schemas.topics import SCORES, TRANSACTIONS
-from streams.mappings import Mapping, records
+from streams.mappings import Mapping, feedback_on, records, with_feedback
 from streams.pipeline import Pipeline
 from streams.replay import Replay
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which days are judged: from `first_day` (UTC) on, `days` of them, labels known `label_delay_days` later."""
+    """Which days are judged: from `first_day` (UTC) on, `days` of them, labels known `label_delay_days` later.
+
+    Raises ValueError when it is to judge by weeks, and the days are no whole weeks.
+    """
 
     first_day: datetime
     days: int = 7
     label_delay_days: int = 7
     by_week: bool = False
+
+    def __post_init__(self) -> None:
+        if self.by_week and self.days % 7:
+            raise ValueError(f"{self.days} days are no whole weeks: judge 7, 14, 21 or 28 of them")
 
 
 @dataclass
@@ -100,9 +107,12 @@ def _summary(judged: Judged, protocol: Protocol, first: int) -> dict[str, Any]:
 
 
 def labelled_sources(
-    files: Iterable[Path], mapping: Mapping, label_delay_ms: int
+    files: Sequence[Path], mapping: Mapping, label_delay_ms: int
 ) -> tuple[Iterator[AnyRecord], set[str]]:
-    """Return the files' records with their late chargebacks, and the ids of the frauds among them."""
+    """Return the files' records with their late chargebacks, and the ids of the frauds among them.
+
+    The files come in order of time.
+    """
     frauds: set[str] = set()
     for path in files:
         frauds |= {
@@ -110,9 +120,7 @@ def labelled_sources(
             for record in records(path, TRANSACTIONS, mapping, label_delay_ms=0)
             if record.topic is not TRANSACTIONS
         }
-    return _in_turn(list(files), mapping, label_delay_ms), frauds
-
-
-def _in_turn(files: list[Path], mapping: Mapping, label_delay_ms: int) -> Iterator[AnyRecord]:
-    for path in files:
-        yield from records(path, TRANSACTIONS, mapping, label_delay_ms=label_delay_ms)
+    transactions = (record for path in files for record in records(path, TRANSACTIONS, mapping))
+    # Merged over all files: the labels of one month come during the next.
+    labelled = ((each, feedback_on(each, label_delay_ms) if each.id in frauds else None) for each in transactions)
+    return with_feedback(labelled), frauds
