@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from math import nan
+from typing import Any
 
 import msgspec
 
@@ -71,6 +72,7 @@ class Customer(msgspec.Struct):
     trails: list[Trail]
     first_seen: int
     seen: dict[str, int] = {}
+    seen_at_most: int = REMEMBERED
     usual: dict[str, Usual] = {}
     genuine: dict[str, Usual] = {}
     pending: list[tuple[int, str, str, float]] = []
@@ -107,6 +109,8 @@ class CustomerFeatures:
     ) -> None:
         self.features = FeatureSet((*windowed, IN_UNIT), lateness)
         self.names = self.features.names[:-1] + DERIVED
+        asked = {name for f in windowed for name in (f.of, f.where and f.where.field) if name}
+        self._fields = tuple(sorted(asked - {"amount", "fraud"}))
         self._label_window = label_window
         self._horizon = horizon
         self._lateness = lateness
@@ -121,7 +125,7 @@ class CustomerFeatures:
         time = message.time_ms()
         if state is None:
             state = Customer(trails=self.features.new(), first_seen=time)
-        if message.event_id in state.seen:
+        if state.seen.get(message.event_id, -self._horizon - 1) >= time - self._horizon:
             state.duplicates += 1
             return state, ()
         return state, (Said(CARD_FEATURES, self._enriched(state, message, time, record)),)
@@ -130,12 +134,8 @@ class CustomerFeatures:
         newest = state.trails[0].watched
         self._remember(state, message.event_id, time)
         unit = message.currency
-        fields = {
-            "amount": minor_units(message.amount, unit),
-            "fraud": 0,
-            "mcc": message.mcc,
-            "channel": message.channel,
-        }
+        fields: dict[str, Any] = {name: getattr(message, name, None) for name in self._fields}
+        fields["amount"], fields["fraud"] = minor_units(message.amount, unit), 0
         if time >= newest - self._lateness:
             self.features.observe(state.trails, time, message.event_id, unit, fields)
         else:
@@ -163,10 +163,9 @@ class CustomerFeatures:
     def _remember(self, state: Customer, event_id: str, time: int) -> None:
         seen = state.seen
         seen[event_id] = time
-        oldest = next(iter(seen))
-        while seen[oldest] < time - self._horizon:
-            del seen[oldest]
-            oldest = next(iter(seen))
+        if len(seen) > state.seen_at_most:
+            state.seen = {known: at for known, at in seen.items() if at >= time - self._horizon}
+            state.seen_at_most = max(REMEMBERED, 2 * len(state.seen))
 
     def _derived(
         self, state: Customer, message: Transaction, time: int, newest: int, values: list[float]
