@@ -5,18 +5,20 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from processors.base import AnyProcessor, Tables
-from schemas.records import DUE, AnyRecord, Due, Record
+from schemas.records import DAY, DUE, AnyRecord, Due, Record
 
 States = MutableMapping[str, Any]
 NEVER = -1
+SILENT = DAY
+"""How much event time a source may be behind the newest one before it is taken to be silent, and not waited for."""
 
 
 class Task:
     """Steps records of one partition through a processor, in the order given.
 
     `states` maps keys to states; `changed` collects the keys whose state was stepped since `begin`. The watermark is
-    the newest event time stepped, held back to the slowest source for records that carry their source's watermark;
-    `reached` is that event time as it is.
+    the newest event time stepped, held back to the slowest source for records that carry their source's watermark, but
+    by no more than a day, for a source may have fallen silent. `reached` is that event time as it is.
     """
 
     def __init__(self, processor: AnyProcessor, states: States, tables: Tables, partition: int = 0) -> None:
@@ -95,7 +97,8 @@ class Task:
             sources[topic, source] = watermark
             return watermark
         sources[topic, source] = max(watermark, sources.get((topic, source), NEVER))
-        return min(mark for (of, _), mark in sources.items() if of == topic)
+        marks = [mark for (of, _), mark in sources.items() if of == topic]
+        return max(min(marks), max(marks) - SILENT)
 
     def _step_dues(self, said: list[AnyRecord]) -> None:
         dues = self._dues

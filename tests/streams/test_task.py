@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.customers import CustomerFeatures
-from schemas.records import AnyRecord, Record, Topic
+from schemas.records import DAY, AnyRecord, Record, Topic
 from streams.task import Task
 from tests.builders import transaction
 from tests.streams.arrivals import AWAY, CORRECTIONS, COUNTS, VISITS, Counted, Guest, Porter, Visit
@@ -118,6 +118,14 @@ def test_a_source_that_says_an_old_watermark_again_holds_nobody_back(task: Task)
         task.step(visit(10, source=source, watermark=watermark))
     assert task.watermark == 100
     assert task.sources() == [("visits", 0, 120), ("visits", 1, 100)]
+
+
+def test_a_source_that_fell_silent_holds_the_others_back_by_a_day_at_most(task: Task) -> None:
+    task.step(visit(100, source=1, watermark=100))
+    task.step(visit(DAY, source=0, watermark=DAY))
+    assert task.watermark == 100
+    task.step(visit(3 * DAY, source=0, watermark=3 * DAY))
+    assert task.watermark == 2 * DAY
 
 
 def test_sources_of_different_topics_do_not_hold_each_other_back(task: Task) -> None:
