@@ -105,7 +105,7 @@ async def run(
             taken = list(_stepped(engine, chunk))
             for record in taken:
                 tally.take(record)
-            await stores.keep(taken, {name: task.watermark for name, task in engine.tasks.items()})
+            await stores.keep(taken, {name: task.reached for name, task in engine.tasks.items()})
             show()
         await stores.settle()
     finally:

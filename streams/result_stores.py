@@ -7,8 +7,7 @@ from time import time_ns
 from redis.asyncio import Redis
 
 from schemas.records import AnyRecord
-from sinks.analytics import AnalyticsSink
-from sinks.base import Encoded, Progress, SinkBusy
+from sinks.base import Encoded, Progress, Sink, SinkBusy
 from sinks.connection import busy_when_away
 from sinks.progress import PROGRESS, progress_field
 from sinks.serving import Served, apply, serve
@@ -19,15 +18,15 @@ ANALYTICS_BATCH = 5_000
 class ResultStores:
     """Writes a run's records as they come: to Redis at once, to ClickHouse in the background and in larger batches."""
 
-    def __init__(self, redis: Redis, analytics: AnalyticsSink) -> None:
+    def __init__(self, redis: Redis, analytics: Sink) -> None:
         self._redis = redis
         self._analytics = analytics
         self._topics = {topic.name for topic in analytics.inputs}
         self._waiting: list[Encoded] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def keep(self, records: Sequence[AnyRecord], watermarks: Mapping[str, int]) -> None:
-        """Serve the records, and tell readers how far each processor has come. Raises SinkBusy."""
+    async def keep(self, records: Sequence[AnyRecord], reached: Mapping[str, int]) -> None:
+        """Serve the records, and tell readers which event time each processor has reached. Raises SinkBusy."""
         served: list[Served] = []
         for record in records:
             value = record.topic.encode(record.message)
@@ -35,7 +34,7 @@ class ResultStores:
             if record.topic.name in self._topics:
                 self._waiting.append(Encoded(record.topic.name, value))
         now = time_ns() // 1_000_000
-        progress = [progress_field(name, 0, Progress(mark, now)) for name, mark in watermarks.items()]
+        progress = [progress_field(name, 0, Progress(at, now)) for name, at in reached.items()]
         with busy_when_away():
             pipeline = self._redis.pipeline(transaction=False)
             apply(pipeline, served)
@@ -66,7 +65,7 @@ class ResultStores:
             self._writing = asyncio.create_task(patiently(self._analytics, batch))
 
 
-async def patiently(sink: AnalyticsSink, batch: Sequence[Encoded], attempts: int = 5) -> None:
+async def patiently(sink: Sink, batch: Sequence[Encoded], attempts: int = 5) -> None:
     """Write a batch, coming back while the store is away. Raises SinkBusy after the last of `attempts`."""
     for _ in range(attempts - 1):
         try:
