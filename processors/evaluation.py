@@ -7,10 +7,13 @@ is higher where it is more suspicious.
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from online_models.metrics import average_precision, roc_auc
 
 Column = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -45,8 +48,8 @@ def handbook_metrics(
     return {
         "n": len(day),
         "frauds": int(label.sum()),
-        "auc": area_under_roc(label, score),
-        "average_precision": average_precision(label, score),
+        "auc": _number(roc_auc(label, score)),
+        "average_precision": _number(average_precision(label, score)),
         f"card_precision_{k}": card_precision(day, customer, label, score, k),
     }
 
@@ -94,39 +97,5 @@ def card_precision(day: Column, customer: Column, label: Column, score: Column, 
     return float(np.mean(shares)) if shares else float("nan")
 
 
-def area_under_roc(label: Column, score: Column) -> float:
-    """Return the chance that a fraud outscores a genuine transaction, ties counting half; nan without both.
-
-    >>> area_under_roc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
-    0.75
-    """
-    frauds, flagged = _counts_by_threshold(label, score)
-    genuine = flagged - frauds
-    if not len(frauds) or not frauds[-1] or not genuine[-1]:
-        return float("nan")
-    hit_rate, false_alarm_rate = frauds / frauds[-1], genuine / genuine[-1]
-    widths = np.diff(false_alarm_rate, prepend=0.0)
-    heights = (hit_rate + np.concatenate([[0.0], hit_rate[:-1]])) / 2
-    return float(widths @ heights)
-
-
-def average_precision(label: Column, score: Column) -> float:
-    """Return the precision at each distinct score, weighted by the recall it adds; nan without a fraud.
-
-    >>> round(average_precision(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])), 4)
-    0.8333
-    """
-    frauds, flagged = _counts_by_threshold(label, score)
-    if not len(frauds) or not frauds[-1]:
-        return float("nan")
-    return float(np.diff(frauds, prepend=0.0) @ (frauds / flagged) / frauds[-1])
-
-
-def _counts_by_threshold(label: Column, score: Column) -> tuple[npt.NDArray[np.float64], ...]:
-    """Return (frauds, rows) scoring at least each distinct score, from the highest score down."""
-    order = np.argsort(-score, kind="stable")
-    descending = score[order]
-    last_of_tie = np.append(descending[1:] != descending[:-1], True)[: len(descending)]
-    frauds = np.cumsum(label[order].astype(bool), dtype=np.float64)
-    rows = np.arange(1, len(order) + 1, dtype=np.float64)
-    return frauds[last_of_tie], rows[last_of_tie]
+def _number(measure: float | None) -> float:
+    return nan if measure is None else measure
