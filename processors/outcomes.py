@@ -1,6 +1,7 @@
 """Waiting for the truth: joins feedback to the score it is about, and lets unlabelled payments mature as genuine."""
 
 from collections.abc import Iterable, Iterator
+from sys import intern
 
 import msgspec
 import numpy as np
@@ -52,6 +53,10 @@ class Waiting(msgspec.Struct, array_like=True):
     scored: Scored | None = None
     told: Told | None = None
     taught: int = 0
+
+    def __post_init__(self) -> None:
+        # msgspec leaves a default out of a message only if it is the very same object, which a decoded text is not.
+        self.tenant = intern(self.tenant)
 
 
 class FraudOutcomes:
