@@ -1,211 +1,61 @@
-"""Events per second of the two-hop reference work, contestant after contestant on one broker.
-
-Each run has fresh topics of four partitions. The first tenth of the events is sent before the contestant starts; once
-all their results are out, the contestant is held by SIGSTOP while the rest is sent, and the clock runs from SIGCONT
-until the last result is in the output topic. So neither start-up nor the sender counts, nor can a contestant run its
-first hop ahead of the clock. Results are counted from end offsets, and then read back and checked: every event must
-have one, with the customer features that the reference function gives it, to the bit.
-"""
+"""The field of the throughput contest: headrace, its peers, and headrace's own full path."""
 
 from __future__ import annotations
 
-import argparse
-import signal
-import statistics
 import sys
-import time
-import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
-import orjson
-from rich.console import Console
+from redis import Redis
 
 from benchmarks.broker import Broker
-from benchmarks.process import Process, running
-from benchmarks.reference import State, customer_step, parse
-from benchmarks.transactions import Message, transactions
+from benchmarks.contest import Contestant, Report, Run, measure, pace_by_own_report
+from benchmarks.full_path import full_path
+from benchmarks.headrace_reference import between
+from benchmarks.services import own_services
+from schemas.topics import DEAD_LETTERS, JOURNAL
+from streams.services.supervisor import Part
 
-EVENTS = 300_000
-START_SECONDS = 120.0
-RUN_SECONDS = 600.0
-POLL_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Run:
-    """One contestant's turn: its topics on the broker at ``HOST:PORT``, and how many events will come."""
-
-    kafka: str
-    input: str
-    output: str
-    events: int
+EVENTS = 200_000
 
 
-Check = Callable[[Sequence[Message], Iterable[bytes]], None]
-Pace = Callable[["Contestant", Run, Broker, Sequence[Message]], float]
+def field(redis: str) -> tuple[Contestant, ...]:
+    """Return who takes part; headrace keeps its state in the Redis at this URL, which is emptied before each run."""
+    return (
+        Contestant("headrace", headrace_command(redis)),
+        Contestant("stock_faust", peer("stock_faust"), most_events=10_000),
+        Contestant("quix", peer("quix"), most_events=60_000),
+        Contestant("bytewax", peer("bytewax_flow")),
+        Contestant("bare_loop", peer("bare_loop"), pace=pace_by_own_report),
+        full_path(redis),
+    )
 
 
-def no_environment(_: Run) -> Mapping[str, str]:
-    """Return no further environment variables."""
-    return {}
+def peer(name: str) -> Callable[[Run], Sequence[str]]:
+    """Return the command of a module of `benchmarks.peers`."""
+    return lambda run: [sys.executable, "-m", f"benchmarks.peers.{name}", *_where(run)]
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """Who runs.
-
-    ``command`` and ``environment`` are asked for once the run's topics exist, so they may prepare what the process
-    needs. ``most_events`` keeps a slow one's runs short. ``input_topic`` and ``output_topic`` are for who cannot be
-    told their names: such topics are deleted and created again for each run. ``check`` raises RuntimeError on wrong
-    results. ``pace`` runs it and returns events/s.
-    """
-
-    name: str
-    command: Callable[[Run], Sequence[str]]
-    environment: Callable[[Run], Mapping[str, str]] = no_environment
-    most_events: int | None = None
-    input_topic: str | None = None
-    output_topic: str | None = None
-    check: Check = field(default_factory=lambda: check_reference_results)
-    pace: Pace = field(default_factory=lambda: pace_of_results)
-
-
-def peer(module: str) -> Callable[[Run], Sequence[str]]:
-    """Return the command of a module of ``benchmarks.peers``."""
+def headrace_command(redis: str) -> Callable[[Run], Sequence[str]]:
+    """Return the command of headrace on the reference work; it creates the topics that a worker wants."""
 
     def command(run: Run) -> Sequence[str]:
-        where = ["--kafka", run.kafka, "--input", run.input, "--output", run.output]
-        return [sys.executable, "-m", f"benchmarks.peers.{module}", *where, "--events", str(run.events)]
+        with Broker(run.kafka) as broker, Redis.from_url(redis) as client:
+            for topic in (between(run.output), JOURNAL.name, DEAD_LETTERS.name):
+                broker.recreate(topic)
+            client.flushall()
+        return [sys.executable, "-m", "benchmarks.headrace_reference", *_where(run), "--redis", redis]
 
     return command
 
 
-def measure(
-    contestants: Sequence[Contestant],
-    kafka: str,
-    *,
-    events: int = EVENTS,
-    repeats: int = 3,
-    report: Callable[[str, float], None] = lambda _name, _pace: None,
+def _where(run: Run) -> list[str]:
+    return ["--kafka", run.kafka, "--input", run.input, "--output", run.output, "--events", str(run.events)]
+
+
+def throughput(
+    only: Sequence[str] = (), *, events: int = EVENTS, repeats: int = 1, report: Report = lambda _name, _pace: None
 ) -> dict[str, float]:
-    """Return each contestant's median events/s. ``report`` hears of every single run.
-
-    Repeats go round the whole field, so that a slow minute of the machine does not fall on one contestant. Raises
-    RuntimeError when a process dies, a deadline passes, or results are missing.
-    """
-    messages = transactions(events)
-    paces: dict[str, list[float]] = defaultdict(list)
-    with Broker(kafka) as broker:
-        for _ in range(repeats):
-            for contestant in contestants:
-                pace = take_turn(contestant, broker, messages[: contestant.most_events])
-                paces[contestant.name].append(pace)
-                report(contestant.name, pace)
-    return {name: round(statistics.median(each), 1) for name, each in paces.items()}
-
-
-def take_turn(contestant: Contestant, broker: Broker, messages: Sequence[Message]) -> float:
-    """Return the events/s of one run, on topics that are deleted after it."""
-    prefix = f"bench-{uuid.uuid4().hex[:8]}"
-    run = Run(
-        broker.address,
-        contestant.input_topic or f"{prefix}-in",
-        contestant.output_topic or f"{prefix}-out",
-        len(messages),
-    )
-    try:
-        for topic in (run.input, run.output):
-            broker.recreate(topic)
-        return contestant.pace(contestant, run, broker, messages)
-    finally:
-        broker.clear(prefix)
-
-
-def pace_of_results(contestant: Contestant, run: Run, broker: Broker, messages: Sequence[Message]) -> float:
-    """Return the events/s at which the results after the first tenth reached the output topic."""
-    warm = len(messages) // 10
-    broker.fill(run.input, messages[:warm])
-    with running(contestant.command(run), contestant.environment(run)) as process:
-        await_results(process, broker, run.output, warm, START_SECONDS)
-        with process.paused():
-            broker.fill(run.input, messages[warm:])
-            started = time.perf_counter()
-        await_results(process, broker, run.output, len(messages), RUN_SECONDS)
-        took = time.perf_counter() - started
-    contestant.check(messages, broker.read(run.output))
-    return (len(messages) - warm) / took
-
-
-def await_results(process: Process, broker: Broker, topic: str, results: int, seconds: float) -> None:
-    """Return once the topic has so many records. Raises RuntimeError when the process ends or time is up."""
-    deadline = time.monotonic() + seconds
-    while (found := broker.count(topic)) < results:
-        process.check_alive()
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{topic} has {found} of {results} results after {seconds:.0f} s")
-        time.sleep(POLL_SECONDS)
-
-
-def check_every_event_has_a_result(messages: Sequence[Message], results: Iterable[bytes]) -> None:
-    """Raise RuntimeError unless the ``event_id`` of every message is among the results."""
-    found = {parse(result)["event_id"] for result in results}
-    missing = sum(parse(message)["event_id"] not in found for _, message in messages)
-    if missing:
-        raise RuntimeError(f"{missing} of {len(messages)} events are without a result")
-
-
-def check_reference_results(messages: Sequence[Message], results: Iterable[bytes]) -> None:
-    """Raise RuntimeError unless every message has a result with the reference's customer features.
-
-    Terminal features and scores depend on how two customers' events interleave, so they are not compared.
-    """
-    found = {result["event_id"]: result["features"] for result in map(parse, results)}
-    customers: dict[str, State] = {}
-    wrong = 0
-    for _, message in messages:
-        event = parse(message)
-        customers[event["user"]], enriched = customer_step(customers.get(event["user"]), event)
-        expected = enriched["features"]
-        wrong += found.get(event["event_id"], [])[: len(expected)] != expected
-    if wrong:
-        raise RuntimeError(f"{wrong} of {len(messages)} events are without their reference result")
-
-
-def pace_by_own_report(contestant: Contestant, run: Run, broker: Broker, messages: Sequence[Message]) -> float:
-    """Return the ``events_per_second`` that the process prints, for who has no results in a topic."""
-    broker.fill(run.input, messages)
-    with running(contestant.command(run), contestant.environment(run)) as process:
-        return float(orjson.loads(process.output(RUN_SECONDS))["events_per_second"])
-
-
-PEERS = (
-    Contestant("stock_faust", peer("stock_faust"), most_events=20_000),
-    Contestant("quix", peer("quix"), most_events=150_000),
-    Contestant("bytewax", peer("bytewax_flow")),
-    Contestant("bare_loop", peer("bare_loop"), pace=pace_by_own_report),
-)
-
-
-def main() -> None:
-    """Measure the peers and print one JSON object; single runs go to standard error. SIGTERM ends the peer too."""
-    parser = argparse.ArgumentParser(description="Events per second of the peers on the reference work.")
-    parser.add_argument("--kafka", required=True, metavar="HOST:PORT")
-    parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=[peer.name for peer in PEERS])
-    chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    paces = measure(
-        [peer for peer in PEERS if not chosen.only or peer.name in chosen.only],
-        chosen.kafka,
-        events=chosen.events,
-        repeats=chosen.repeats,
-        report=lambda name, pace: Console(stderr=True).print(f"{name}: {pace:,.0f} events/s"),
-    )
-    sys.stdout.write(orjson.dumps(paces, option=orjson.OPT_INDENT_2).decode() + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    """Return events/s of each contestant, or of those named, on a Kafka broker and a Redis started for it."""
+    with own_services(Part.KAFKA, Part.REDIS) as addresses:
+        chosen = [each for each in field(addresses[Part.REDIS]) if not only or each.name in only]
+        return measure(chosen, addresses[Part.KAFKA], events=events, repeats=repeats, report=report)
