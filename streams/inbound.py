@@ -20,11 +20,16 @@ CODE_VERSION = version("headrace")
 class Raw(Protocol):
     """A record as a Kafka client gives it: `timestamp` in milliseconds."""
 
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class Inbound(NamedTuple):

@@ -2,28 +2,31 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
-from typing import Any
 
 import msgspec
 
 from processors.base import AnyProcessor, Tables
-from schemas.records import DAY, AnyRecord, Record
+from schemas.records import DAY, AnyRecord
 from schemas.results import JournalEntry
-from schemas.topics import JOURNAL
 from sinks.base import Progress, SinkBusy
 from sinks.serving import Served, serve
 from sinks.store import Claim, Commit, Fenced, Position, Store
 from streams.deliveries import Deliveries
 from streams.inbound import Inbound
+from streams.journal import journalled, runs
 from streams.merge import Merge
 from streams.outbox import Outbound, outbound, pack, unpack
+from streams.repeats import Heard, unheard
 from streams.state_codec import state_codec
 from streams.task import Task
 
 IDLE_SECONDS = 0.002
-FENCED_SECONDS = 1.0
+FENCED_SECONDS = 3.0
+"""How long a lane that another worker owns by now waits to be stopped, before it takes its task back."""
+
 HELD_SECONDS = 1.0
 
 
@@ -32,7 +35,7 @@ class Meta(msgspec.Struct, array_like=True):
 
     watermark: int = -1
     sources: list[tuple[str, int, int]] = []
-    last: dict[str, tuple[int, int]] = {}
+    last: Heard = {}
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,9 @@ class Lane:
         self._meta = Meta()
         self._claim: Claim | None = None
         self._sequence = 0
+        self._delivered = False
         self._news = asyncio.Event()
-        self._stopping = False
+        self._stopped = asyncio.Event()
 
     async def claim(self) -> Mapping[Position, int]:
         """Take the task over and return the last offset taken of each input; what was said last is said again."""
@@ -91,6 +95,7 @@ class Lane:
         self._task = Task(self.processor, {}, self._around.tables, self.partition)
         self._task.resume(self._meta.watermark, self._meta.sources, claim.dues)
         await self._around.deliveries.produce(self.name, claim.sequence, unpack(claim.outbox))
+        self._delivered = bool(claim.outbox)
         return self.offsets
 
     def reads(self, topic: str) -> bool:
@@ -104,12 +109,12 @@ class Lane:
 
     def stop(self) -> None:
         """Finish the batch at hand, then end `run`."""
-        self._stopping = True
+        self._stopped.set()
         self._news.set()
 
     async def run(self) -> None:
         """Step batches until stopped."""
-        while not self._stopping:
+        while not self._stopped.is_set():
             taken = self.inputs.take(self._around.batch, self._until())
             if not taken:
                 await self._rest()
@@ -119,6 +124,18 @@ class Lane:
             except (SinkBusy, Fenced) as trouble:
                 self.inputs.put_back(taken)
                 await self._recover(trouble)
+
+    async def settle(self) -> None:
+        """Tell the store that all was delivered, so that the next owner need not say it again. After `run` has ended.
+
+        Does nothing where that is not certain, or the store is away, or the task belongs to another by now.
+        """
+        if not self._delivered:
+            return
+        nothing_new = Commit(self._sequence + 1, {}, {}, self.offsets, msgspec.msgpack.encode(self._meta), b"")
+        with suppress(SinkBusy, Fenced):
+            await self._around.store.commit(self.name, self._epoch, nothing_new)
+        self._delivered = False
 
     @property
     def reached(self) -> int:
@@ -151,9 +168,14 @@ class Lane:
             return
 
     async def _recover(self, trouble: SinkBusy | Fenced) -> None:
-        while not self._stopping:
-            self.counts["fenced" if isinstance(trouble, Fenced) else "busy"] += 1
-            await asyncio.sleep(FENCED_SECONDS if isinstance(trouble, Fenced) else trouble.retry_after)
+        """Claim the task again, unless stopped: a rebalance that gave it to another will stop this lane too."""
+        while True:
+            self.counts["busy" if isinstance(trouble, SinkBusy) else "fenced"] += 1
+            self.last_progress = time()
+            wait = trouble.retry_after if isinstance(trouble, SinkBusy) else FENCED_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), wait)
+                return
             try:
                 await self.claim()
             except SinkBusy as again:
@@ -162,16 +184,21 @@ class Lane:
                 return
 
     async def _apply(self, taken: Sequence[Inbound]) -> None:
-        fresh = self._fresh(taken)
+        ahead = self._ahead(taken)
+        if not ahead:
+            return
+        fresh = self._fresh(ahead)
         await self._load(fresh)
         said = self._step(fresh)
         self._around.failpoint("stepped")
-        outgoing, commit = self._commit(taken, fresh, said)
+        outgoing, commit = self._commit(ahead, fresh, said)
+        self._delivered = False
         await self._around.store.commit(self.name, self._epoch, commit)
         self._sequence = commit.sequence
         self._around.failpoint("committed")
         await self._around.deliveries.produce(self.name, commit.sequence, outgoing)
         self._around.failpoint("produced")
+        self._delivered = True
         self.offsets.update(commit.offsets)
         self.last_progress = time()
         self._evict()
@@ -182,28 +209,27 @@ class Lane:
             raise Fenced(f"{self.name} was never claimed")
         return self._claim.epoch
 
-    def _fresh(self, taken: Sequence[Inbound]) -> list[Inbound]:
-        """Return what the checkpoint does not cover: neither taken before, nor said twice by its source."""
-        fresh: list[Inbound] = []
-        last = dict(self._meta.last)
-        for item in taken:
-            if item.offset <= self.offsets.get(Position(item.topic.name, self.partition), -1):
-                continue
-            if item.origin is not None:
-                source, place = f"{item.origin.task}>{item.topic.name}", (item.origin.sequence, item.origin.n)
-                if place <= last.get(source, (-1, -1)):
-                    self.counts["repeats"] += 1
-                    continue
-                last[source] = place
-            fresh.append(item)
-        self._meta.last = last
+    def _ahead(self, taken: Sequence[Inbound]) -> list[Inbound]:
+        """Return what the checkpoint does not cover. After trouble, or a rebalance, some is taken a second time."""
+        covered = {
+            topic.name: self.offsets.get(Position(topic.name, self.partition), -1) for topic in self.processor.inputs
+        }
+        return [item for item in taken if item.offset > covered[item.topic.name]]
+
+    def _fresh(self, ahead: Sequence[Inbound]) -> list[Inbound]:
+        """Return what was not said before by its source."""
+        heard = dict(self._meta.last)
+        fresh = list(unheard(ahead, heard))
+        self.counts["repeats"] += len(ahead) - len(fresh)
+        self._meta.last = heard
         return fresh
 
     async def _load(self, fresh: Sequence[Inbound]) -> None:
         """Read the states that the batch needs and the cache lacks, those of dues to come included."""
         states = self._task.states
         keys = dict.fromkeys(item.record.key for item in fresh if not item.bad)
-        keys.update(dict.fromkeys(self._task.due_keys(max((_reach(item) for item in fresh), default=-1))))
+        reach = max([self._task.watermark, *map(_reach, fresh)])
+        keys.update(dict.fromkeys(self._task.due_keys(reach)))
         missing = [key for key in keys if key not in states]
         if not missing:
             return
@@ -226,7 +252,7 @@ class Lane:
         return said
 
     def _commit(
-        self, taken: Sequence[Inbound], fresh: Sequence[Inbound], said: Sequence[AnyRecord]
+        self, ahead: Sequence[Inbound], fresh: Sequence[Inbound], said: Sequence[AnyRecord]
     ) -> tuple[list[Outbound], Commit]:
         task, states, sequence = self._task, self._task.states, self._sequence + 1
         outgoing: list[Outbound] = []
@@ -237,7 +263,7 @@ class Lane:
             served.extend(serve(record, value))
         outgoing.append(self._journalled(fresh, sequence))
         self._meta.watermark, self._meta.sources = task.watermark, task.sources()
-        offsets = {Position(item.topic.name, self.partition): item.offset for item in taken}
+        offsets = {Position(item.topic.name, self.partition): item.offset for item in ahead}
         return outgoing, Commit(
             sequence=sequence,
             states={key: self._codec.encode(states[key]) if key in states else None for key in task.changed},
@@ -260,8 +286,7 @@ class Lane:
             runs=runs(fresh, self.partition),
             tables=self._around.table_positions() if self.processor.tables else {},
         )
-        record: AnyRecord = Record(JOURNAL, entry, entry.event_id)
-        return outbound(record, JOURNAL.encode(entry))
+        return journalled(entry)
 
     def _evict(self) -> None:
         states = self._task.states
@@ -269,17 +294,6 @@ class Lane:
         if spare > 0:
             for key in [key for _, key in zip(range(spare), states, strict=False)]:
                 del states[key]
-
-
-def runs(items: Sequence[Inbound], partition: int) -> tuple[tuple[str, int, int, int], ...]:
-    """Return the records as runs (topic, partition, first offset, last offset) in the order they were taken."""
-    found: list[list[Any]] = []
-    for item in items:
-        if found and found[-1][0] == item.topic.name and item.offset == found[-1][3] + 1:
-            found[-1][3] = item.offset
-        else:
-            found.append([item.topic.name, partition, item.offset, item.offset])
-    return tuple((topic, at, first, last) for topic, at, first, last in found)
 
 
 def _reach(item: Inbound) -> int:

@@ -137,12 +137,10 @@ class WorkerMetrics(Collector):
         yield from (waiting, progress, lag)
 
     def _lag(self, lane: Lane) -> Iterator[tuple[str, int]]:
-        consumer = self._worker.consumer
         for topic in lane.processor.inputs:
             tp = TP(topic.name, lane.partition)
-            high = None if consumer is None else consumer.highwater(tp)
-            if high is not None:
-                yield topic.name, max(0, high - (self._worker.committable(tp) or 0))
+            if (end := self._worker.inflow.end(tp)) is not None:
+                yield topic.name, max(0, end - (self._worker.committable(tp) or 0))
 
 
 def _of(lane: Lane) -> list[str]:

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     cache: Annotated[int, Field(ge=1)] = 200_000
     skew: Duration = milliseconds("12h")
     stalled_after: Duration = milliseconds("60s")
+    session_timeout: Duration = milliseconds("10s")
     host: str = "127.0.0.1"
     port: int = 8000
     metrics_port: int = 0

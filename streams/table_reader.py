@@ -1,30 +1,27 @@
 """Tables: compacted topics read whole by every worker, advanced only between records."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 from uuid import uuid4
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.errors import BadMessage
 from schemas.records import AnyTopic
+from streams.kafka_log import stored
+from streams.table_contents import TableContents
 
 POLL_SECONDS = 0.2
 MOST_AT_ONCE = 500
 
 
 class TableReader:
-    """The last message of each key of some compacted topics, and up to where they have been read.
-
-    A message that cannot be decoded keeps the last good one of its key and is told to `refuse`. A tombstone removes
-    its key.
-    """
+    """Follows the topics of some tables; `contents` is what they say by now. See TableContents for bad entries."""
 
     def __init__(self, bootstrap: str, topics: tuple[AnyTopic, ...], refuse: Callable[[str, BadMessage], None]) -> None:
-        self.tables: dict[AnyTopic, dict[str, Any]] = {topic: {} for topic in topics}
-        self.positions: dict[str, dict[int, int]] = {topic.name: {} for topic in topics}
-        self._topics = {topic.name: topic for topic in topics}
-        self._refuse = refuse
+        self.contents = TableContents(topics, refuse)
+        self._topics = topics
+        self._closed = False
+        self._unread: set[tuple[str, int]] = set()
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -33,57 +30,47 @@ class TableReader:
                 "auto.offset.reset": "earliest",
                 "fetch.message.max.bytes": 32 * 1024 * 1024,
                 "fetch.wait.max.ms": 50,
+                "enable.partition.eof": True,
             }
         )
 
     def read_all(self) -> None:
-        """Read every table from its beginning to its present end. Raises KafkaException."""
-        ends = {at: self._consumer.get_watermark_offsets(at, timeout=30) for at in self._partitions()}
-        self._consumer.assign([TopicPartition(at.topic, at.partition, OFFSET_BEGINNING) for at in ends])
-        missing = {(at.topic, at.partition): high for at, (low, high) in ends.items() if high > low}
-        while missing:
+        """Read every table from its beginning to where it ends by now. Raises KafkaException."""
+        parts = self._partitions()
+        self._consumer.assign(parts)
+        self._unread = {(part.topic, part.partition) for part in parts}
+        while self._unread:
             self._take(POLL_SECONDS)
-            for (topic, partition), high in list(missing.items()):
-                if self.positions[topic].get(partition, -1) >= high - 1:
-                    del missing[topic, partition]
 
     def advance(self) -> bool:
-        """Take in what has come since, without waiting; return whether anything had."""
-        return self._take(0.0)
+        """Take in what has come since, without waiting; return whether anything had. Does nothing once closed."""
+        return not self._closed and self._take(0.0)
 
     def close(self) -> None:
         """Close the consumer."""
+        self._closed = True
         self._consumer.close()
 
     def _partitions(self) -> list[TopicPartition]:
         found: list[TopicPartition] = []
-        for name in self._topics:
-            metadata = self._consumer.list_topics(name, timeout=30).topics[name]
+        for topic in self._topics:
+            metadata = self._consumer.list_topics(topic.name, timeout=30).topics[topic.name]
             if metadata.error is not None:
                 raise KafkaException(metadata.error)
-            found += [TopicPartition(name, partition) for partition in metadata.partitions]
+            found += [TopicPartition(topic.name, partition, OFFSET_BEGINNING) for partition in metadata.partitions]
         return found
 
     def _take(self, timeout: float) -> bool:
         messages = self._consumer.consume(MOST_AT_ONCE, timeout)
         for message in messages:
-            if message.error() is not None:
-                raise KafkaException(message.error())
-            topic = self._topics[message.topic()]
-            self._apply(topic, (message.key() or b"").decode(), message.value())
-            self.positions[topic.name][message.partition()] = message.offset()
+            if (error := message.error()) is not None:
+                self._take_error(message, error)
+                continue
+            self.contents.apply(message.topic(), message.partition(), stored(message))
         return bool(messages)
 
-    def _apply(self, topic: AnyTopic, key: str, value: bytes | None) -> None:
-        if value is None:
-            self.tables[topic].pop(key, None)
-            return
-        try:
-            self.tables[topic][key] = topic.decode(value)
-        except BadMessage as bad:
-            self._refuse(f"{topic.name}:{key}", bad)
-
-
-def snapshot(positions: Mapping[str, Mapping[int, int]]) -> dict[str, dict[int, int]]:
-    """Return a copy of the positions."""
-    return {topic: dict(partitions) for topic, partitions in positions.items()}
+    def _take_error(self, message: Message, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._unread.discard((message.topic(), message.partition()))
+        elif not error.retriable():
+            raise KafkaException(error)

@@ -2,45 +2,61 @@
 
 Registered as the URL scheme `headrace://`. Kafka's committed offsets are only a hint for lag tools; where a worker
 begins, and what may be committed, is told by its checkpoint through `Progress`.
+
+Faust drops what it had fetched of a partition that is paused, moved or revoked meanwhile, and says nothing. So every
+batch tells which offsets it covers and which seek it follows: whoever takes it sees what is missing before it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from time import monotonic
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import faust
+import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import TRANSPORTS, aiokafka
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams.inbound import Raw
 
+log = structlog.get_logger()
+
 SCHEME = "headrace"
 FETCH_WAIT_MS = 200
 CHUNK = 2_000
 
 
-class RecordBatch:
-    """Consecutive records of one partition, fetched while the worker had the assignment numbered `assignment`."""
+class RecordBatch(NamedTuple):
+    """All records of a partition from offset `begin` up to `end`, exclusive, fetched after the seek numbered `seek`.
 
-    __slots__ = ("assignment", "partition", "records", "topic")
+    Offsets without a record, as compaction and transactions leave them, are covered too.
+    """
 
-    def __init__(self, topic: str, partition: int, records: Sequence[Raw], assignment: int) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.records = records
-        self.assignment = assignment
+    topic: str
+    partition: int
+    records: Sequence[Raw]
+    begin: int
+    end: int
+    seek: int
+
+
+class Place(NamedTuple):
+    """Where a partition is read: after which seek, and the offset that comes next."""
+
+    seek: int
+    offset: int
 
 
 class Progress(Protocol):
     """What the transport asks of the worker."""
 
-    assignment: int
     batched: frozenset[str]
 
-    async def assigned(self, consumer: Any, partitions: frozenset[TP]) -> Mapping[TP, int | None]:
-        """Take over partitions; return where to begin in each of them, None for the log's start."""
+    async def assigned(self, consumer: "BatchConsumer", partitions: frozenset[TP]) -> None:
+        """Take over the partitions, and `begin` each where its checkpoint goes on."""
         ...
 
     def committable(self, partition: TP) -> int | None:
@@ -63,11 +79,10 @@ class BatchSchema(faust.Schema):
 class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):
     """Consumes with range assignment: a processor's inputs are co-partitioned, and so go to one worker together.
 
-    `sought` tells under which assignment each partition was last sought. It changes together with the position, in
-    this thread, so what is fetched can be told from what was fetched before.
+    `places` follows every seek and fetch in this thread, where nothing can come between a position and its records.
     """
 
-    sought: dict[TP, int]
+    places: dict[TP, Place]
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
@@ -91,27 +106,55 @@ class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
         )
 
-    async def begin(self, offsets: Mapping[TP, int | None], assignment: int) -> dict[TP, int]:
-        """Seek each partition, to the log's start for None; return where each begins."""
-        return dict(await self.call_thread(self._begin, offsets, assignment))
+    async def begin(self, offsets: Mapping[TP, int | None], seek: int) -> dict[TP, int]:
+        """Seek each partition that is still assigned, to the log's start for None; return where each begins."""
+        return dict(await self.call_thread(self._begin, offsets, seek))
 
-    async def _begin(self, offsets: Mapping[TP, int | None], assignment: int) -> dict[TP, int]:
+    async def _begin(self, offsets: Mapping[TP, int | None], seek: int) -> dict[TP, int]:
         consumer = self._ensure_consumer()
         unknown = [aiokafka.ensure_aiokafka_TP(tp) for tp, offset in offsets.items() if offset is None]
         starts = {TP(*tp): offset for tp, offset in (await consumer.beginning_offsets(unknown)).items()}
-        begun = {tp: starts[tp] if offset is None else offset for tp, offset in offsets.items()}
+        assigned = self.assignment()
+        begun = {tp: starts[tp] if at is None else at for tp, at in offsets.items() if tp in assigned}
         for tp, offset in begun.items():
             consumer.seek(aiokafka.ensure_aiokafka_TP(tp), offset)
-            self.sought[tp] = assignment
+            self.places[tp] = Place(seek, offset)
         return begun
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Any]:
         fetched = await super()._fetch_records(*args, **kwargs)
         batched = self.consumer.progress.batched
-        return {
-            tp: list(_batches(tp, records, self.sought.get(TP(*tp), -1))) if tp.topic in batched else records
-            for tp, records in fetched.items()
-        }
+        result = {tp: records for tp, records in fetched.items() if tp.topic not in batched}
+        for tp in self.places:
+            if batches := self._batches(tp, fetched.get(tp, ())):
+                result[aiokafka.ensure_aiokafka_TP(tp)] = batches
+        return result
+
+    def _batches(self, tp: TP, records: Sequence[Raw]) -> list[RecordBatch]:
+        """Return what was fetched of a partition; a batch without records where only its position went on."""
+        place, state = self.places[tp], self.state(tp)
+        if state is None or not state.has_valid_position or (position := state.position) == place.offset:
+            return []
+        self.places[tp] = Place(place.seek, position)
+        return list(_chunks(tp, records, place, position))
+
+    def state(self, tp: TP) -> Any:
+        """Return what aiokafka knows of a partition; None when it is not assigned."""
+        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        return assignment and assignment.state_value(aiokafka.ensure_aiokafka_TP(tp))
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit, and return whether the broker took it. A refusal ends Faust's own consumer; here it is no harm."""
+        assigned = self.assignment()
+        known = {aiokafka.ensure_aiokafka_TP(tp): at for tp, at in offsets.items() if tp in assigned}
+        try:
+            if known:
+                await self._ensure_consumer().commit(known)
+        except KafkaError as error:
+            log.warning("offsets not committed", why=str(error))
+            return False
+        self.tp_last_committed_at.update(dict.fromkeys(offsets, monotonic()))
+        return bool(known)
 
 
 class BatchConsumer(aiokafka.Consumer):
@@ -119,20 +162,25 @@ class BatchConsumer(aiokafka.Consumer):
 
     progress: Progress
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = _Unread()
+        self._taken_over: tuple[int, frozenset[TP]] | None = None
+
     def _new_consumer_thread(self) -> BatchConsumerThread:
         thread = BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
-        thread.sought = {}
+        thread.places = {}
         return thread
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, RecordBatch):
             return super()._to_message(tp, record)
-        last = record.records[-1]
+        timestamp = record.records[-1].timestamp / 1000.0 if record.records else 0.0
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            last.offset,
-            last.timestamp / 1000.0,
+            record.end - 1,
+            timestamp,
             0,
             (),
             None,
@@ -143,18 +191,41 @@ class BatchConsumer(aiokafka.Consumer):
         )
 
     async def perform_seek(self) -> None:
-        """Seek every assigned partition to where its checkpoint goes on. Faust calls this at each assignment."""
+        """Hand the assigned partitions to the worker. Faust calls this at each assignment, and when a fetch
+        comes back in the middle of a rebalance: then there is nothing new to take over."""
         assigned = frozenset(TP(tp.topic, tp.partition) for tp in self.assignment())
-        begin = await self.progress.assigned(self, assigned)
-        for tp, offset in (await self._thread.begin(begin, self.progress.assignment)).items():
+        if self._taken_over == (taken := (self.app.consumer_generation_id, assigned)):
+            return
+        self._taken_over = taken
+        for tp in assigned:
+            self.hold(tp)
+        await self.progress.assigned(self, assigned)
+
+    async def begin(self, offsets: Mapping[TP, int | None], seek: int) -> dict[TP, int]:
+        """Fetch each partition from an offset on, the log's start for None; return where each begins.
+
+        Partitions that are not assigned any more are left out.
+        """
+        begun: dict[TP, int] = await self._thread.begin(offsets, seek)
+        for tp, offset in begun.items():
             self._acked.pop(tp, None)
             self._acked_index.pop(tp, None)
-            self._read_offset[tp] = self._committed_offset[tp] = offset or None
+            self._committed_offset[tp] = offset or None
+            self.release(tp)
+        return begun
 
-    def read_again(self, partition: TP, offset: int) -> None:
-        """Go back to an offset of one partition, while it stays assigned."""
-        self._read_offset[partition] = offset or None
-        self._thread.seek(aiokafka.ensure_aiokafka_TP(partition), offset)
+    def hold(self, partition: TP) -> None:
+        """Fetch no more of a partition; what was fetched already still comes."""
+        self.on_buffer_full(partition)
+
+    def release(self, partition: TP) -> None:
+        """Fetch a partition again."""
+        self.on_buffer_drop(partition)
+
+    def highwater(self, tp: TP) -> int | None:
+        """Return the end of what can be read of a partition; None while it is not known, or not assigned."""
+        state = self._thread.state(tp)
+        return None if state is None else state.lso
 
     def ack(self, message: Any) -> bool:
         """Note that Faust is done with an event; that its records are safe, only the checkpoint says."""
@@ -183,6 +254,16 @@ class BatchConsumer(aiokafka.Consumer):
         """Do nothing: between two batches there is no gap to keep account of."""
 
 
+class _Unread(dict[TP, int | None]):
+    """Never knows how far a partition was read, so that Faust drops nothing by it: batches tell that themselves."""
+
+    def __missing__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        """Forget it."""
+
+
 class BatchTransport(aiokafka.Transport):
     """The Faust transport of `headrace://` URLs."""
 
@@ -195,6 +276,10 @@ def register() -> None:
     TRANSPORTS.aliases[SCHEME] = f"{__name__}:BatchTransport"
 
 
-def _batches(tp: TP, records: Sequence[Raw], assignment: int) -> Iterator[RecordBatch]:
-    for start in range(0, len(records), CHUNK):
-        yield RecordBatch(tp.topic, tp.partition, records[start : start + CHUNK], assignment)
+def _chunks(tp: TP, records: Sequence[Raw], place: Place, end: int) -> Iterator[RecordBatch]:
+    begin = place.offset
+    for start in range(0, max(len(records), 1), CHUNK):
+        chunk = records[start : start + CHUNK]
+        until = chunk[-1].offset + 1 if start + CHUNK < len(records) else end
+        yield RecordBatch(tp.topic, tp.partition, chunk, begin, until, place.seek)
+        begin = until
