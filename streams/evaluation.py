@@ -18,6 +18,10 @@ from streams.pipeline import Pipeline
 from streams.replay import Replay
 
 
+class NothingToJudge(ValueError):
+    """None of the transactions is of the test days."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Which days are judged: from `first_day` (UTC) on, `days` of them, labels known `label_delay_days` later.
@@ -44,12 +48,26 @@ class Judged:
     labels: list[bool]
     scores: list[float]
 
+    def take(self, score: FraudScore, fraud: bool) -> None:
+        """Append a score."""
+        self.days.append(score.event_time // DAY)
+        self.customers.append(score.user)
+        self.labels.append(fraud)
+        self.scores.append(score.score)
 
-Progress = Callable[[int], None]
+
+Told = Callable[[int], None]
+Keep = Callable[[FraudScore, bool], None]
+"""Told of every score, and whether its transaction was fraud."""
 
 
 def evaluate_fraud(
-    pipeline: Pipeline, sources: Iterable[AnyRecord], frauds: set[str], protocol: Protocol, progress: Progress
+    pipeline: Pipeline,
+    sources: Iterable[AnyRecord],
+    frauds: set[str],
+    protocol: Protocol,
+    told: Told,
+    keep: Keep = lambda _score, _fraud: None,
 ) -> dict[str, Any]:
     """Run the pipeline once over the records and return what the handbook's protocol makes of its scores.
 
@@ -64,11 +82,17 @@ def evaluate_fraud(
         if record.topic is TRANSACTIONS:
             count += 1
             if count % 5_000 == 0:
-                progress(count)
+                told(count)
         for said in engine.step(record):
-            if said.topic is SCORES and said.message.event_time >= remember_from:
-                _keep(judged, said.message, frauds)
-                model = said.message.model
+            if said.topic is not SCORES:
+                continue
+            score: FraudScore = said.message
+            keep(score, score.event_id in frauds)
+            if score.event_time >= remember_from:
+                judged.take(score, score.event_id in frauds)
+                model = score.model
+    if not judged.days or max(judged.days) < since // DAY:
+        raise NothingToJudge(f"there are no transactions to score from {protocol.first_day:%Y-%m-%d} on")
     rate = count / (perf_counter() - started)
     return _summary(judged, protocol, since // DAY) | {"events_per_second": round(rate), "model": model}
 
@@ -79,13 +103,6 @@ def until(sources: Iterable[AnyRecord], end: int) -> Iterator[AnyRecord]:
         if record.time >= end:
             return
         yield record
-
-
-def _keep(judged: Judged, score: FraudScore, frauds: set[str]) -> None:
-    judged.days.append(score.event_time // DAY)
-    judged.customers.append(score.user)
-    judged.labels.append(score.event_id in frauds)
-    judged.scores.append(score.score)
 
 
 def _summary(judged: Judged, protocol: Protocol, first: int) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """`headrace evaluate`: what the pipeline's scores are worth on labelled history, by the handbook's protocol."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
@@ -12,11 +14,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from schemas.durations import milliseconds
+from schemas.errors import BadMessage
 from schemas.records import DAY
-from streams.assembly import fraud_pipeline
-from streams.evaluation import Protocol, evaluate_fraud, labelled_sources
-from streams.mappings import Mapping
+from streams.assembly import fraud_pipeline, fraud_scorer
+from streams.evaluation import Keep, NothingToJudge, Protocol, Told, evaluate_fraud, labelled_sources
+from streams.files import UnreadableFile
+from streams.mappings import Mapping, MappingError
 from streams.settings import Settings
+from streams.vector_file import VectorFile
 
 CARD_TRANSACTIONS = Path(__file__).parents[2] / "examples" / "mappings" / "card_transactions.yaml"
 
@@ -36,7 +41,10 @@ def evaluate_fraud_command(
     label_delay: Annotated[str, typer.Option(help="How long a label takes to arrive: 7, or 7d.")] = "7",
     by_week: Annotated[bool, typer.Option("--by-week", help="Judge each week, and print the means.")] = False,
     mapping: Annotated[Path, typer.Option("--map", help="How columns become fields.")] = CARD_TRANSACTIONS,
-    model: Annotated[str | None, typer.Option(help="additive, logistic or forest.")] = None,
+    model: Annotated[Literal["additive", "logistic", "forest"] | None, typer.Option(help="What learns.")] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(help="Write every score and the features it was made from, as Parquet.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score and learn in one pass over the files, then judge the scores of the test days.
@@ -45,34 +53,52 @@ def evaluate_fraud_command(
     100 riskiest cards of each day, after leaving out customers already known to be defrauded.
     """
     delay = milliseconds(f"{label_delay}d" if label_delay.isdigit() else label_delay)
+    if by_week and test_days % 7:
+        raise typer.BadParameter(f"{test_days} days are no whole weeks", param_hint="--test-days")
     settings = Settings(label_window=delay)
     settings = settings.model_copy(update={"model": model}) if model else settings
     protocol = Protocol(test_from, test_days, delay // DAY, by_week)
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        transient=True,
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task("reading labels")
+    with _told_plainly(), _watched() as told, _vector_file(vectors, settings) as keep:
         sources, frauds = labelled_sources(files, Mapping.load(mapping), delay)
-        result = evaluate_fraud(
-            fraud_pipeline(settings),
-            sources,
-            frauds,
-            protocol,
-            lambda count: bar.update(task, description=f"{count:,} transactions scored"),
-        )
+        result = evaluate_fraud(fraud_pipeline(settings), sources, frauds, protocol, told, keep)
     if as_json:
         typer.echo(orjson.dumps(result))
-        return
-    table = Table(title=f"Fraud scores of {test_days} days from {test_from:%Y-%m-%d}")
-    for column in ("measure", "value"):
-        table.add_column(column)
+    else:
+        Console().print(_table(result, f"{test_days} days from {test_from:%Y-%m-%d}"))
+
+
+def _table(result: dict[str, Any], title: str) -> Table:
+    table = Table("measure", "value", title=title)
     for name, value in result.items():
         if name != "weeks":
             table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
-    Console().print(table)
+    return table
+
+
+@contextmanager
+def _vector_file(path: Path | None, settings: Settings) -> Iterator[Keep]:
+    """Yield what takes each score, into a file where one is asked for."""
+    if path is None:
+        yield lambda _score, _fraud: None
+        return
+    with VectorFile(path, fraud_scorer(settings).names) as file:
+        yield file.add
+
+
+@contextmanager
+def _watched() -> Iterator[Told]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
+        task = bar.add_task("reading labels")
+        yield lambda count: bar.update(task, description=f"{count:,} transactions scored")
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    try:
+        yield
+    except (MappingError, UnreadableFile, BadMessage, NothingToJudge) as failure:
+        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from failure
