@@ -1,4 +1,4 @@
-"""Two weeks of real card payments through the whole pipeline: one well-formed score each."""
+"""Two weeks of real card payments, of half the customers, through the whole pipeline: one well-formed score each."""
 
 from collections import Counter
 from math import isfinite, isinf, log
@@ -46,6 +46,8 @@ def test_every_payment_of_two_weeks_has_one_well_formed_score(data_folder: Path)
     sources = records(file, TRANSACTIONS, Mapping.load(MAPPING), label_delay_ms=7 * DAY)
     count, scored, malformed, sorts = 0, set[str](), list[FraudScore](), Counter[str]()
     for record in until(sources, FIRST_DAY + 14 * DAY):
+        if record.topic is TRANSACTIONS and int(record.message.user) % 2:
+            continue
         count += record.topic is TRANSACTIONS
         for said in engine.step(record):
             if said.topic is SCORES:
@@ -54,6 +56,6 @@ def test_every_payment_of_two_weeks_has_one_well_formed_score(data_folder: Path)
                 if not is_well_formed(said.message, features):
                     malformed.append(said.message)
     assert malformed == []
-    assert count > 100_000
+    assert count > 50_000
     assert sum(sorts.values()) == len(scored) == count
-    assert min(sorts["rules"], sorts["model"]) > 10_000
+    assert min(sorts["rules"], sorts["model"]) > 5_000
