@@ -100,15 +100,15 @@ def score(x: Vector, model: Additive) -> float:
 
 
 @compiled
-def explain(x: Vector, model: Additive, k: int) -> tuple[float, float, Vector, Vector]:
-    """Return score (NaN when a value is infinite), intercept, contributions, and where the k largest stand."""
+def explain(x: Vector, model: Additive, k: int) -> tuple[float, float, float, Vector, Vector]:
+    """Return score (NaN when a value is infinite), log-odds, intercept, contributions, and where the largest stand."""
     start = intercept(model)
     terms = contributions(x, model)
     logit = start
     for f in range(x.size):
         logit += math.nan if math.isinf(x[f]) else terms[f]
     score = math.nan if math.isnan(logit) else probability(logit)
-    return score, start, terms, largest(terms, k)
+    return score, logit, start, terms, largest(terms, k)
 
 
 @compiled

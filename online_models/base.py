@@ -43,9 +43,13 @@ class Model(Protocol):
 
 
 class Explanation(NamedTuple):
-    """A score with what makes it: `intercept` and `contributions` in log-odds, and the indices of the largest."""
+    """A score with what makes it: `intercept` and `contributions` in log-odds, and the indices of the largest.
+
+    `logit` is the log-odds of the score: the sum of intercept and contributions, in order.
+    """
 
     score: float
+    logit: float
     intercept: float
     contributions: Vector
     largest: list[int]
@@ -74,6 +78,8 @@ class Explains(Protocol):
 
 def vector(x: npt.ArrayLike, features: tuple[str, ...]) -> Vector:
     """Return `x` as a contiguous float64 vector; `ValueError` when it has another length than `features`."""
+    if type(x) is np.ndarray and x.dtype == np.float64 and x.shape == (len(features),) and x.flags.c_contiguous:
+        return x
     values = np.ascontiguousarray(x, dtype=np.float64)
     if values.shape != (len(features),):
         raise ValueError(f"expected {len(features)} numbers, one per feature, got shape {np.shape(x)}")

@@ -209,7 +209,7 @@ def check_contributions_add_up(make: Make) -> None:
                     logit += term
                 assert model.score_one(x) == _logistic(logit)
                 at_once = model.explain_one(x, 3)
-                assert (at_once.score, at_once.intercept) == (model.score_one(x), model.intercept)
+                assert at_once[:3] == (model.score_one(x), logit, model.intercept)
                 assert at_once.contributions.tolist() == model.contributions(x).tolist()
                 assert tuple(at_once.largest) == top(at_once.contributions, 3)
 

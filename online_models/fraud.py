@@ -113,10 +113,10 @@ class AdditiveLogistic:
     def explain_one(self, x: Vector, k: int) -> Explanation:
         """Return the score of `x` with what makes it, in one go."""
         x = vector(x, self.features)
-        score, intercept, terms, largest = kernels.explain(x, self._state, k)
+        score, logit, intercept, terms, largest = kernels.explain(x, self._state, k)
         if math.isnan(score):
             raise infinite(x, self.features)
-        return Explanation(score, intercept, terms, [int(at) for at in largest.tolist() if at >= 0.0])
+        return Explanation(score, logit, intercept, terms, [int(at) for at in largest.tolist() if at >= 0.0])
 
     def learn_one(self, x: Vector, y: bool, weight: float = 1.0) -> None:
         """Learn that `x` had the label `y`, counted `weight` times; weight 0 changes nothing."""

@@ -192,7 +192,7 @@ def judge(release: Release, x: Vector, vector: tuple[float, ...], names: tuple[s
     model: Any = release.model
     if not hasattr(model, "explain_one"):
         score = model.score_one(x)
-        return _judgement(release, x, Explanation(score, 0.0, np.array([log_odds(score)]), []), ())
+        return _judgement(release, x, Explanation(score, log_odds(score), 0.0, np.zeros(0), []), ())
     explanation = model.explain_one(x, REASONS)
     facts = Facts(names, vector)
     reasons = tuple(
@@ -204,7 +204,7 @@ def judge(release: Release, x: Vector, vector: tuple[float, ...], names: tuple[s
 
 def _judgement(release: Release, x: Vector, explanation: Explanation, reasons: tuple[Reason, ...]) -> Judgement:
     score = explanation.score
-    other = float(explanation.contributions.sum()) - sum(reason.contribution for reason in reasons)
+    other = explanation.logit - explanation.intercept - sum(reason.contribution for reason in reasons)
     anomaly = release.anomaly.score_one(x)
     return Judgement(score, release.calibrator.calibrate(score), reasons, other, explanation.intercept, anomaly)
 

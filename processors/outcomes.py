@@ -1,5 +1,6 @@
 """Waiting for the truth: joins feedback to the score it is about, and lets unlabelled payments mature as genuine."""
 
+import struct
 from collections.abc import Iterable, Iterator
 from sys import intern
 
@@ -154,7 +155,7 @@ def _kept(score: FraudScore) -> Scored:
         score.probability,
         score.model,
         score.version,
-        np.array(score.vector, dtype="<f8").tobytes(),
+        packed(score.vector),
         score.shadow,
         score.weight,
     )
@@ -162,7 +163,7 @@ def _kept(score: FraudScore) -> Scored:
 
 def _examples(state: Waiting, scored: Scored, told: Told) -> Iterator[Said]:
     """Say one example for the model that scored, and one for each in its shadow."""
-    vector = tuple(np.frombuffer(scored.vector, dtype="<f8").tolist())
+    vector = unpacked(scored.vector)
     for model, score in ((scored.model, scored.score), *scored.shadow.items()):
         yield Said(
             EXAMPLES,
@@ -187,3 +188,13 @@ def _examples(state: Waiting, scored: Scored, told: Told) -> Iterator[Said]:
                 terminal=scored.terminal,
             ),
         )
+
+
+def packed(vector: tuple[float | None, ...]) -> bytes:
+    """Return a vector as little-endian float64; None, which is how JSON spells NaN, becomes NaN."""
+    return np.array(vector, dtype="<f8").tobytes()
+
+
+def unpacked(vector: bytes) -> tuple[float, ...]:
+    """Return the vector that was packed."""
+    return struct.unpack(f"<{len(vector) // 8}d", vector)

@@ -1,6 +1,6 @@
 """What upstream apps publish: transactions, clicks, offers, feedback and profiles."""
 
-from datetime import UTC
+from datetime import UTC, date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
@@ -14,6 +14,9 @@ _TIME: dict[str, Any] = {
     "anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}],
     "title": "Event Time",
 }
+
+
+EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 class Event(BaseModel):
@@ -43,7 +46,9 @@ class Event(BaseModel):
 
     def time_ms(self) -> int:
         """Return the event time in milliseconds since 1970 UTC."""
-        return round(self.event_time.timestamp() * 1000)
+        at = self.event_time
+        seconds = (at.toordinal() - EPOCH_DAY) * 86_400 + at.hour * 3_600 + at.minute * 60 + at.second
+        return seconds * 1_000 + (at.microsecond + 500) // 1_000
 
 
 class Transaction(Event):

@@ -1,45 +1,56 @@
 """Every topic of headrace: its name, message, key and how long it is kept."""
 
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
 from schemas import events, results
 from schemas.records import DAY, AnyTopic, Topic
 
 
-def _tenanted(tenant: str, key: str) -> str:
-    return key if tenant == "default" else f"{tenant}/{key}"
+def _by(field: str) -> Callable[[Any], str]:
+    """Return a key function: the field, behind its tenant unless that is the default one."""
+    read = attrgetter("tenant", field)
+
+    def key(message: Any) -> str:
+        tenant, value = read(message)
+        return str(value) if tenant == "default" else f"{tenant}/{value}"
+
+    return key
 
 
 TRANSACTIONS: Topic[events.Transaction] = Topic(
     "transactions",
     events.Transaction,
-    key=lambda m: _tenanted(m.tenant, m.user),
+    key=_by("user"),
     time=events.Event.time_ms,
     retention_ms=30 * DAY,
 )
 CLICKS: Topic[events.Click] = Topic(
     "clicks",
     events.Click,
-    key=lambda m: _tenanted(m.tenant, m.user),
+    key=_by("user"),
     time=events.Event.time_ms,
     retention_ms=30 * DAY,
 )
 OFFERS: Topic[events.Offer] = Topic(
     "offers",
     events.Offer,
-    key=lambda m: _tenanted(m.tenant, m.offer),
+    key=_by("offer"),
     time=events.Event.time_ms,
     compacted=True,
 )
 FEEDBACK: Topic[events.Feedback] = Topic(
     "feedback",
     events.Feedback,
-    key=lambda m: _tenanted(m.tenant, m.about),
+    key=_by("about"),
     time=events.Event.time_ms,
     retention_ms=90 * DAY,
 )
 PROFILES: Topic[events.Profile] = Topic(
     "profiles",
     events.Profile,
-    key=lambda m: _tenanted(m.tenant, m.user),
+    key=_by("user"),
     time=events.Event.time_ms,
     compacted=True,
 )
@@ -47,56 +58,56 @@ PROFILES: Topic[events.Profile] = Topic(
 CARD_FEATURES: Topic[results.CardFeatures] = Topic(
     "transactions.enriched",
     results.CardFeatures,
-    key=lambda m: _tenanted(m.tenant, m.terminal),
-    time=lambda m: m.event_time,
+    key=_by("terminal"),
+    time=attrgetter("event_time"),
     internal=True,
 )
 SCORES: Topic[results.FraudScore] = Topic(
     "scores",
     results.FraudScore,
-    key=lambda m: _tenanted(m.tenant, m.event_id),
-    time=lambda m: m.event_time,
+    key=_by("event_id"),
+    time=attrgetter("event_time"),
     retention_ms=30 * DAY,
 )
 ALERTS: Topic[results.Alert] = Topic(
     "alerts",
     results.Alert,
-    key=lambda m: _tenanted(m.tenant, m.event_id),
-    time=lambda m: m.event_time,
+    key=_by("event_id"),
+    time=attrgetter("event_time"),
     retention_ms=90 * DAY,
 )
 CUSTOMER_LABELS: Topic[results.Label] = Topic(
     "labels.by-customer",
     results.Label,
-    key=lambda m: _tenanted(m.tenant, m.user),
-    time=lambda m: m.known_at,
+    key=_by("user"),
+    time=attrgetter("known_at"),
     internal=True,
 )
 TERMINAL_LABELS: Topic[results.Label] = Topic(
     "labels.by-terminal",
     results.Label,
-    key=lambda m: _tenanted(m.tenant, m.terminal),
-    time=lambda m: m.known_at,
+    key=_by("terminal"),
+    time=attrgetter("known_at"),
     internal=True,
 )
 EXAMPLES: Topic[results.Example] = Topic(
-    "examples", results.Example, key=lambda m: m.model, time=lambda m: m.matured_at, retention_ms=30 * DAY
+    "examples", results.Example, key=attrgetter("model"), time=attrgetter("matured_at"), retention_ms=30 * DAY
 )
 MODELS: Topic[results.ModelVersion] = Topic(
-    "models", results.ModelVersion, key=lambda m: m.model, time=lambda m: m.learned_through, compacted=True
+    "models", results.ModelVersion, key=attrgetter("model"), time=attrgetter("learned_through"), compacted=True
 )
 DEAD_LETTERS: Topic[results.DeadLetter] = Topic(
     "dead-letters",
     results.DeadLetter,
-    key=lambda m: m.event_id,
-    time=lambda m: m.event_time,
+    key=attrgetter("event_id"),
+    time=attrgetter("event_time"),
     retention_ms=90 * DAY,
 )
 JOURNAL: Topic[results.JournalEntry] = Topic(
     "journal",
     results.JournalEntry,
     key=lambda m: f"{m.processor}/{m.partition}",
-    time=lambda m: m.event_time,
+    time=attrgetter("event_time"),
     retention_ms=90 * DAY,
     internal=True,
 )

@@ -88,7 +88,7 @@ class Forgetful:
         return np.zeros(len(FEATURES))
 
     def explain_one(self, x, k):
-        return Explanation(self.score_one(x), self.intercept, self.contributions(x), [])
+        return Explanation(self.score_one(x), 0.0, self.intercept, self.contributions(x), [])
 
     def snapshot(self):
         return b""
