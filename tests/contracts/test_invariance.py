@@ -10,7 +10,7 @@ from zlib import crc32
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.base import AnyProcessor, Said, Tables
@@ -186,7 +186,7 @@ def test_the_size_of_batches_changes_nothing(journal: Journal, name: str, size: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8)
 @given(places=st.lists(st.integers(1, FIRST - 1), max_size=6))
 def test_a_task_restored_at_any_point_goes_on_identically(journal: Journal, name: str, places: list[int]) -> None:
     taken = journal.taken[name][:FIRST]
