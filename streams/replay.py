@@ -27,6 +27,8 @@ class Replay:
         """Step one record and everything that comes of it; yield all that is said, in order."""
         waiting = deque((record,))
         readers, tables = self._readers, self.tables
+        if record.topic in tables:
+            tables[record.topic][record.key] = record.message
         while waiting:
             current = waiting.popleft()
             for task in readers.get(current.topic, ()):

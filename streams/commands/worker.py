@@ -2,33 +2,26 @@
 
 import gc
 
-import faust
-import structlog
-from redis.asyncio import Redis
+import typer
+from rich.console import Console
 
-from sinks.checkpoint import RedisStore
-from sinks.serving import Reader
 from streams.assembly import fraud_pipeline
-from streams.metrics import WorkerMetrics, told_to_operators
+from streams.live import run_worker
+from streams.preflight import NotReady
 from streams.settings import Settings
-from streams.worker import Worker, faust_app
+from streams.topic_admin import KafkaAway
 
 GC_THRESHOLDS = (100_000, 20, 50)
 
 
-def run_worker(settings: Settings) -> None:
-    """Run one worker until it is told to stop by SIGTERM or SIGINT; then drain and return."""
+def worker_command() -> None:
+    """Run one worker: scores, learns and serves until SIGTERM. Start more of them to share the partitions."""
+    settings = Settings()
     # The default thresholds walk all keyed state ten times a second.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
-    client = Redis.from_url(settings.redis)
-    worker = Worker(fraud_pipeline(settings), settings, RedisStore(client), Reader(client).progress)
-    app = faust_app(worker)
-    with told_to_operators(settings, WorkerMetrics(worker), worker.stalled):
-        faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
-
-
-def worker_command() -> None:
-    """Run one worker: scores, learns and serves until SIGTERM. Start more of them to share the partitions."""
-    run_worker(Settings())
+    try:
+        run_worker(fraud_pipeline(settings), settings)
+    except (NotReady, KafkaAway) as refused:
+        Console(stderr=True).print(str(refused), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from refused

@@ -6,19 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from schemas.privacy import Tokeniser
 from schemas.records import AnyRecord
 from schemas.topics import ALL, SCORES, TRANSACTIONS
 from streams.assembly import fraud_pipeline
-from streams.inbound import Edge
-from streams.journal import JournalReplay
 from streams.publish import publish
-from streams.sealing import Seal
 from streams.services.supervisor import Part, down, up
 from streams.settings import Settings
 from streams.simulator import World, simulate
-from streams.state_codec import state_codec
-from tests.live.workers import Stage, closing_log
+from tests.live.workers import Stage, encoded
 
 pytestmark = pytest.mark.live
 
@@ -46,13 +41,13 @@ def folder(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 
 
 @pytest.fixture
-def stage(folder: Path) -> Stage:
+def stage(folder: Path) -> Iterator[Stage]:
     found = up(folder, (Part.KAFKA, Part.REDIS))
     assert found.kafka is not None
     assert found.redis is not None
     stage = Stage(found.kafka, found.redis, fraud_pipeline(SETTINGS), folder, CHOSEN)
-    stage.clear(ALL)
-    return stage
+    with stage.set_up(ALL):
+        yield stage
 
 
 def assert_exactly_once(stage: Stage, records: Sequence[AnyRecord]) -> None:
@@ -60,16 +55,9 @@ def assert_exactly_once(stage: Stage, records: Sequence[AnyRecord]) -> None:
     said = stage.said(stage.pipeline.outputs)
     scored = {identity.partition(">")[0] for identity in said if identity.endswith(">features.0>fraud.0")}
     assert scored == payments(records)
-    edge = Edge(Tokeniser({"1": SETTINGS.key("tokens")}), Seal(SETTINGS.key("dead-letters")))
-    with closing_log(stage.broker) as log:
-        oracle = JournalReplay(stage.pipeline, log, edge)
-        expected = {each.id: each.topic.encode(each.message) for each in oracle.records()}
-    assert said == expected
-    assert stage.states() == {
-        name: {key: state_codec(task.processor).encode(state) for key, state in task.states.items()}
-        for name, task in oracle.tasks.items()
-        if task.states
-    }
+    with stage.journal(SETTINGS) as journal:
+        assert said == {each.id: each.topic.encode(each.message) for each in journal.records()}
+    assert stage.states() == encoded(journal.tasks)
 
 
 def assert_lag_is_gone(stage: Stage) -> None:

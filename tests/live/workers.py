@@ -16,12 +16,20 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from redis import Redis
 
+from schemas.privacy import Tokeniser
 from schemas.records import AnyTopic
+from streams.inbound import Edge
+from streams.journal import JournalReplay
 from streams.kafka_log import KafkaLog, Stored
 from streams.outbox import origin
 from streams.pipeline import Pipeline
+from streams.sealing import Seal
+from streams.settings import Settings
+from streams.state_codec import state_codec
+from streams.task import Task
 from streams.topic_admin import create_topics
 
+ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
 POLL_SECONDS = 0.1
 
@@ -50,20 +58,22 @@ class Stage:
         """The topics that some processor reads."""
         return list({topic.name: topic for each in self.pipeline.processors for topic in each.inputs}.values())
 
-    def clear(self, topics: Sequence[AnyTopic]) -> None:
-        """Forget everything: the topics are new and empty, and so is Redis."""
-        admin = AdminClient({"bootstrap.servers": self.broker})
-        mine = {topic.name for topic in topics} & set(admin.list_topics(timeout=10).topics)
-        if mine:
-            for deleted in admin.delete_topics(sorted(mine), operation_timeout=10).values():
-                deleted.result(10)
-            until(lambda: not mine & set(admin.list_topics(timeout=10).topics))
+    @contextmanager
+    def set_up(self, topics: Sequence[AnyTopic]) -> Iterator[None]:
+        """Begin with empty topics and an empty Redis, and leave neither behind."""
         create_topics(self.broker, topics)
-        with Redis.from_url(self.redis) as client:
-            client.flushdb()
+        try:
+            yield
+        finally:
+            with Redis.from_url(self.redis) as client:
+                client.flushdb()
+            admin, names = AdminClient({"bootstrap.servers": self.broker}), {topic.name for topic in topics}
+            for deleted in admin.delete_topics(sorted(names), operation_timeout=10).values():
+                deleted.result(10)
+            until(lambda: not names & set(admin.list_topics(timeout=10).topics))
 
     @contextmanager
-    def worker(self, command: Sequence[str] = ("-m", "streams", "worker"), **settings: str) -> Iterator["Running"]:
+    def worker(self, command: Sequence[str] = ("streams", "worker"), **settings: str) -> Iterator["Running"]:
         """Run a worker; what still runs at the end is killed."""
         environment = os.environ | {
             "HEADRACE_KAFKA": self.broker,
@@ -75,7 +85,9 @@ class Stage:
         }
         path = self.folder / f"worker-{time.monotonic_ns()}.log"
         with path.open("wb") as log:
-            process = subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command], env=environment, cwd=ROOT, stdout=log, stderr=log
+            )
         try:
             yield Running(process, path)
         finally:
@@ -112,6 +124,13 @@ class Stage:
                 found[task] = {key.decode()[len(path) :]: value for key, value in zip(keys, values, strict=True)}
         return {task: states for task, states in found.items() if states}
 
+    @contextmanager
+    def journal(self, settings: Settings) -> Iterator[JournalReplay]:
+        """Return the pipeline to be stepped by the journal, with a worker's settings."""
+        edge = Edge(Tokeniser({"1": settings.key("tokens")}), Seal(settings.key("dead-letters")))
+        with closing_log(self.broker) as log:
+            yield JournalReplay(self.pipeline, log, edge)
+
     def caught_up(self) -> bool:
         """Return whether every task has taken all there is, and nothing new comes of it."""
         before = self.ends(self.inputs)
@@ -140,6 +159,15 @@ class Stage:
         with closing_log(self.broker) as log:
             return [each for at, end in log.ends(topic.name).items() for each in log.read(topic.name, at, 0, end - 1)]
 
+    def by_key(self, topic: AnyTopic) -> dict[str, list[tuple[str, bytes]]]:
+        """Return what was said on a topic, (id, bytes) by key in order, repeats dropped."""
+        found: dict[str, dict[str, bytes]] = {}
+        for record in self.records(topic):
+            said = origin(record.headers)
+            assert said is not None
+            found.setdefault((record.key or b"").decode(), {}).setdefault(said.id, record.value or b"")
+        return {key: list(of.items()) for key, of in found.items()}
+
     def said(self, topics: Sequence[AnyTopic]) -> dict[str, bytes]:
         """Return what was said, by id. Fails when one id has two contents."""
         found: dict[str, bytes] = {}
@@ -149,6 +177,15 @@ class Stage:
                 assert said is not None
                 assert found.setdefault(said.id, record.value or b"") == record.value
         return found
+
+
+def encoded(tasks: Mapping[str, Task]) -> dict[str, dict[str, bytes]]:
+    """Return the encoded states of tasks, as a store has them; those with none are left out."""
+    return {
+        name: {key: state_codec(task.processor).encode(state) for key, state in task.states.items()}
+        for name, task in tasks.items()
+        if task.states
+    }
 
 
 @dataclass(frozen=True)
@@ -194,8 +231,3 @@ def closing_log(broker: str) -> Iterator[KafkaLog]:
         yield log
     finally:
         log.close()
-
-
-def only(records: Mapping[str, bytes], holds: str) -> dict[str, bytes]:
-    """Return the records whose id holds a text."""
-    return {identity: value for identity, value in records.items() if holds in identity}

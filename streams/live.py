@@ -1,0 +1,30 @@
+"""A worker's process, from its first check to its exit status."""
+
+import faust
+import structlog
+
+from sinks.checkpoint import RedisStore
+from sinks.connection import connect
+from sinks.serving import Reader
+from streams.metrics import WorkerMetrics, told_to_operators
+from streams.pipeline import Pipeline
+from streams.preflight import refuse_unready
+from streams.settings import Settings
+from streams.worker import Worker, faust_app
+
+REDIS_SECONDS = 5.0
+
+
+def run_worker(pipeline: Pipeline, settings: Settings) -> None:
+    """Run one worker of a pipeline until it is told to stop by SIGTERM or SIGINT; then drain and leave.
+
+    Ends the process: by SystemExit, or at once where only the checkpoint can be trusted (see watchdog). Raises NotReady
+    and KafkaAway before anything has started.
+    """
+    structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
+    refuse_unready(pipeline, settings)
+    client = connect(settings.redis, REDIS_SECONDS)
+    worker = Worker(pipeline, settings, RedisStore(client), Reader(client).progress)
+    app = faust_app(worker)
+    with told_to_operators(settings, WorkerMetrics(worker), worker.stalled):
+        faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
