@@ -121,6 +121,7 @@ class FraudScorer:
         ages = {"customer": payment.customer_age, "terminal": -1 if newest < 0 else payment.event_time - newest}
         if release is not None and version is not None:
             ages["model"] = payment.event_time - version.learned_through
+        shadow = self._shadow(x, versions)
         return FraudScore(
             event_id=payment.event_id,
             event_time=payment.event_time,
@@ -142,7 +143,8 @@ class FraudScorer:
             other=judged.other,
             intercept=judged.intercept,
             anomaly=judged.anomaly,
-            shadow=self._shadow(x, versions),
+            shadow={model: score for model, (score, _) in shadow.items()},
+            shadow_versions={model: number for model, (_, number) in shadow.items()},
             ages=ages,
             weight=self._weight(payment.event_id),
             card=payment.card,
@@ -153,11 +155,12 @@ class FraudScorer:
             input_offset=payment.input_offset,
         )
 
-    def _shadow(self, x: Vector, versions: Mapping[str, ModelVersion]) -> dict[str, float]:
+    def _shadow(self, x: Vector, versions: Mapping[str, ModelVersion]) -> dict[str, tuple[float, int]]:
+        """Return the score of each model in the shadow, and the version that made it: 0 while it has none."""
         scores = {}
         for model in self._shadows:
             release = self.release(versions.get(model))
-            scores[model] = 0.0 if release is None else release.model.score_one(x)
+            scores[model] = (0.0, 0) if release is None else (release.model.score_one(x), versions[model].version)
         return scores
 
     def release(self, version: ModelVersion | None) -> Release | None:

@@ -49,8 +49,8 @@ class Learner:
 
     def add(self, example: Example) -> None:
         """Take in an example. It is learned with those around it, in order: many at once cost far less than one."""
-        self.metrics.add(example.label, example.score)
         if example.version:
+            self.metrics.add(example.label, example.score)
             self.release.calibrator.learn_one(example.score, example.label)
         if example.weight:
             self._lessons.append(example)
@@ -108,7 +108,8 @@ class FraudLearner:
 
     A version is published every `every` examples or `at_most` milliseconds of event time, whichever comes first, and
     once the model is ready. `sign` signs its blob. `kinds` says what kind of model each model id is; outcomes may still
-    bring examples of a model that is no longer among them: those are passed over.
+    bring examples of a model that is no longer among them, or with vectors of another set of features: those are passed
+    over.
     """
 
     name = "learning"
@@ -136,6 +137,8 @@ class FraudLearner:
     def step(self, state: Learner | None, record: AnyRecord, tables: Tables) -> tuple[Learner | None, Iterable[Said]]:
         """Return the model with one example more, and a version where one is due."""
         example = record.message
+        if example.features != self._features_id:
+            return state, ()
         if state is None:
             if example.model not in self._kinds:
                 return None, ()

@@ -41,8 +41,10 @@ class Scored(msgspec.Struct, frozen=True, array_like=True):
     probability: float
     model: str
     version: int
+    features: str
     vector: bytes
     shadow: dict[str, float]
+    shadow_versions: dict[str, int]
     weight: float
 
 
@@ -155,8 +157,10 @@ def _kept(score: FraudScore) -> Scored:
         score.probability,
         score.model,
         score.version,
+        score.features,
         packed(score.vector),
         score.shadow,
+        score.shadow_versions,
         score.weight,
     )
 
@@ -176,7 +180,8 @@ def _examples(state: Waiting, scored: Scored, told: Told) -> Iterator[Said]:
                 matured_at=told.at,
                 score=score,
                 probability=scored.probability if model == scored.model else score,
-                version=scored.version,
+                version=scored.shadow_versions.get(model, scored.version),
+                features=scored.features,
                 vector=vector,
                 source=told.source,
                 confidence=told.confidence,

@@ -31,9 +31,7 @@ class CardFeatures(Result, frozen=True, kw_only=True):
     customer: tuple[float | None, ...]
     card: str | None = None
     country: str | None = None
-    surprise: float = 0.0
     customer_age: int = -1
-    duplicate: bool = False
     input_topic: str = "transactions"
     input_partition: int = 0
     input_offset: int = -1
@@ -55,7 +53,9 @@ class FraudScore(Result, frozen=True, kw_only=True):
 
     `score` is the model's probability, `probability` the calibrated one, both in [0, 1]; `risk` is 0–100. `vector` is
     the model's input in the order of `features`, the name of a published feature set. The reasons, `other` and
-    `intercept` add up to the log-odds of `score`. `ages` are milliseconds since each source of features last changed.
+    `intercept` add up to the log-odds of `score`. `shadow` holds the scores of models that decide nothing, made by
+    `shadow_versions` (0: none yet, and the score says nothing). `ages` are milliseconds since each source of features
+    last changed.
     """
 
     user: str
@@ -84,6 +84,7 @@ class FraudScore(Result, frozen=True, kw_only=True):
     input_topic: str = "transactions"
     input_partition: int = 0
     input_offset: int = -1
+    shadow_versions: dict[str, int] = {}
 
 
 class Alert(Result, frozen=True, kw_only=True):
@@ -116,8 +117,8 @@ class Label(Result, frozen=True, kw_only=True):
 class Example(Result, frozen=True, kw_only=True):
     """A matured outcome with the vector stored at scoring time: what a model learns from and is measured on.
 
-    `label` is True for fraud; `late` says it corrects an outcome that had matured as genuine; `learn` is False for an
-    outcome that is only counted. `matured_at` is an event time.
+    `label` is True for fraud; `late` says it corrects an outcome that had matured as genuine. `matured_at` is an event
+    time. `version` is 0 where no version of the model had scored yet. `features` names the set that `vector` is of.
     """
 
     model: str
@@ -126,12 +127,12 @@ class Example(Result, frozen=True, kw_only=True):
     score: float
     probability: float
     version: int
+    features: str
     vector: tuple[float | None, ...]
     source: str = "window"
     confidence: float = 1.0
     weight: float = 1.0
     late: bool = False
-    learn: bool = True
     amount: float = 0.0
     currency: str = ""
     user: str = ""

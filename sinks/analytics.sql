@@ -47,16 +47,13 @@ CREATE TABLE IF NOT EXISTS features
     amount Float64,
     currency LowCardinality(String),
     customer Array(Nullable(Float64)) CODEC(ZSTD(3)),
-    surprise Float64 DEFAULT 0,
     customer_age Int64 DEFAULT -1,
-    duplicate Bool DEFAULT false,
     input_topic LowCardinality(String) DEFAULT 'transactions',
     input_partition Int32 DEFAULT 0,
     input_offset Int64 DEFAULT -1,
-    original UInt8 DEFAULT NOT duplicate,
     inserted_at DateTime('UTC') DEFAULT now('UTC')
 )
-ENGINE = ReplacingMergeTree(original) PARTITION BY toYYYYMM(at) ORDER BY (tenant, event_id)
+ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, event_id)
 TTL inserted_at + INTERVAL 13 MONTH;
 
 CREATE TABLE IF NOT EXISTS scores
@@ -131,11 +128,11 @@ CREATE TABLE IF NOT EXISTS labels
     score Float64,
     probability Float64,
     version UInt32,
+    features LowCardinality(String) DEFAULT '',
     source LowCardinality(String) DEFAULT 'window',
     confidence Float64 DEFAULT 1,
     weight Float64 DEFAULT 1,
     late Bool DEFAULT false,
-    learn Bool DEFAULT true,
     amount Float64 DEFAULT 0,
     currency LowCardinality(String) DEFAULT '',
     user String DEFAULT '',
@@ -190,7 +187,7 @@ CREATE OR REPLACE VIEW v_events AS
 SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM events FINAL WHERE event_id != '';
 
 CREATE OR REPLACE VIEW v_features AS
-SELECT at AS event_time, * EXCEPT (at, original, inserted_at) FROM features FINAL;
+SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM features FINAL;
 
 CREATE OR REPLACE VIEW v_scores AS
 SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM scores FINAL;

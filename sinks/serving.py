@@ -82,7 +82,7 @@ def serve(record: AnyRecord, encoded: bytes, keep: Keep = Keep()) -> tuple[Serve
     match record.message:
         case FraudScore() as score:
             return _served_score(score, encoded, keep)
-        case CardFeatures(duplicate=False) as known:
+        case CardFeatures() as known:
             key = f"{prefix(known.tenant)}:user:{known.user}:features"
             return (Served(key, encoded, keep.newest_ms, known.event_time),)
         case ModelVersion() as version:

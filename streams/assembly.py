@@ -3,19 +3,18 @@
 from functools import partial
 
 from online_models.snapshots import sign, verify
-from processors.customers import CustomerFeatures
+from processors.customers import DERIVED, WINDOWED, CustomerFeatures
 from processors.fraud import FraudScorer, Thresholds
 from processors.learning import FraudLearner
 from processors.outcomes import FraudOutcomes
+from streams.definitions_file import DefinitionsError, load_definitions
 from streams.pipeline import Pipeline
 from streams.settings import Settings
 
 
 def fraud_pipeline(settings: Settings) -> Pipeline:
     """Return the pipeline that scores card transactions and learns from their labels."""
-    features = CustomerFeatures(
-        label_window=settings.label_window, horizon=settings.dedupe_horizon, lateness=settings.lateness
-    )
+    features = customer_features(settings)
     scorer = fraud_scorer(settings, features)
     return Pipeline(
         (
@@ -34,10 +33,29 @@ def fraud_pipeline(settings: Settings) -> Pipeline:
     )
 
 
+def customer_features(settings: Settings) -> CustomerFeatures:
+    """Return the first hop: the built-in features, and those that the file of the settings declares beside them.
+
+    Raises DefinitionsError for a file that is wrong, names a built-in feature, or declares one that is not a user's.
+    """
+    declared = () if settings.features is None else load_definitions(settings.features)
+    known = {feature.name for feature in WINDOWED} | set(DERIVED)
+    for feature in declared:
+        if feature.entity != "user" or feature.name in known:
+            why = "is built in: give it another name" if feature.name in known else "is not of entity `user`"
+            raise DefinitionsError(f"{settings.features}: {feature.name} {why}")
+    return CustomerFeatures(
+        (*WINDOWED, *declared),
+        label_window=settings.label_window,
+        horizon=settings.dedupe_horizon,
+        lateness=settings.lateness,
+    )
+
+
 def fraud_scorer(settings: Settings, features: CustomerFeatures | None = None) -> FraudScorer:
     """Return the scorer of the settings, which is also what explains a score again."""
     return FraudScorer(
-        (features or CustomerFeatures(label_window=settings.label_window)).names,
+        (features or customer_features(settings)).names,
         verify=partial(verify, key=settings.key("models")),
         champion=settings.champion,
         shadows=tuple(settings.shadows),

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     dedupe_horizon: Duration = milliseconds("7d")
     lateness: Duration = milliseconds("7d")
 
+    features: Path | None = None
+
     champion: str = "fraud"
     model: str = "additive"
     shadows: dict[str, str] = {}

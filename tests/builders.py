@@ -74,6 +74,7 @@ def example(event_id: str = "tx-1", at: int = NOON, **changed: Any) -> Example:
         "score": 0.4,
         "probability": 0.3,
         "version": 3,
+        "features": "f",
         "vector": (25.0, 3.0),
     }
     return Example(event_id=event_id, event_time=at, **fields | changed)

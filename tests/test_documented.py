@@ -37,6 +37,8 @@ def quoted(cell: str) -> list[str]:
 
 def read(kind: Any, text: str) -> Any:
     """Return a default as the page tells it, as a value of the setting's type."""
+    if kind is None:
+        return None if text == "–" else Path(text)
     if isinstance(kind, bool):
         return text == "true"
     if isinstance(kind, SecretStr):

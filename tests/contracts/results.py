@@ -66,6 +66,7 @@ def example(event_id: str = "e1", **changed: Any) -> Example:
         "score": 0.9,
         "probability": 0.8,
         "version": 3,
+        "features": "f",
         "vector": (412.0, None, 6.1),
         "amount": 412.0,
         "currency": "EUR",

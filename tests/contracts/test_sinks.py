@@ -137,7 +137,6 @@ def varied(case: Case) -> list[Encoded]:
         score("e1", tenant="acme"),
         score("Ünï-Ω/漢字 😀", user="\x00'\\\n\"", terminal="%7B{}"),
         *(features(f"e{n}", event_time=NOON + n, customer=(1.5, 0.1 + 0.2)) for n in range(4)),
-        features("e1", event_time=NOON + 1, duplicate=True, amount=1.0),
         *(model_version(n) for n in range(1, 4)),
         *(alert(f"e{n}") for n in range(3)),
         alert("e1", status="resolved"),

@@ -217,7 +217,7 @@ def test_models_in_the_shadow_score_beside_the_champion_and_decide_nothing(
 
 
 def test_a_shadow_without_a_model_takes_part_so_that_it_can_begin_to_learn(version: ModelVersion) -> None:
-    assert score(version, by=scorer(shadows=("unborn",))).shadow == {"unborn": 0.0}
+    assert score(version, by=scorer(shadows=("unborn",))).shadow_versions == {"unborn": 0}
 
 
 def test_a_score_says_how_old_its_features_and_its_model_are(version: ModelVersion) -> None:

@@ -26,7 +26,7 @@ def learner(kind: str = "logistic", **settings: Any) -> Task:
     """Return a task that teaches the models `fraud` and `shadow`."""
     kinds = {"fraud": kind, "shadow": kind}
     settings = {"every": NEVER, "at_most": NEVER} | settings
-    return Task(FraudLearner(FEATURES, "f1", signed, kinds, **settings), {}, {})
+    return Task(FraudLearner(FEATURES, "f", signed, kinds, **settings), {}, {})
 
 
 def taught(count: int, seed: int = 1, **changed: Any) -> list[Example]:
@@ -72,7 +72,7 @@ def test_nothing_is_published_before_the_model_is_ready() -> None:
 def test_a_version_says_what_it_has_learned() -> None:
     examples = taught(40)
     (said,) = versions(learner(every=40), examples)
-    assert (said.event_id, said.model, said.kind, said.features) == ("fraud@1", "fraud", "logistic", "f1")
+    assert (said.event_id, said.model, said.kind, said.features) == ("fraud@1", "fraud", "logistic", "f")
     assert said.frauds == sum(each.label for each in examples)
     assert said.learned_through == said.event_time == examples[-1].matured_at
     assert said.metrics["count"] == 40
@@ -128,6 +128,18 @@ def test_each_model_learns_from_its_own_examples() -> None:
     task = learner()
     versions(task, [*taught(5), *taught(3, model="shadow")])
     assert (state(task, "fraud").examples, state(task, "shadow").examples) == (5, 3)
+
+
+def test_an_example_of_other_features_is_passed_over() -> None:
+    task = learner()
+    versions(task, [*taught(3), *taught(4, features="of an older release")])
+    assert state(task).examples == 3
+
+
+def test_the_rules_scores_are_not_the_models_quality() -> None:
+    task = learner()
+    versions(task, [*taught(3, version=0), *taught(4)])
+    assert state(task).metrics.quality().count == 4
 
 
 def test_an_example_of_a_model_that_is_no_longer_kept_is_passed_over() -> None:

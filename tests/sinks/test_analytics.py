@@ -134,11 +134,6 @@ def test_history_of_many_years_is_one_write(client: Any) -> None:
     assert one(client, "SELECT count(), uniqExact(toYYYYMM(event_time)) FROM v_scores") == (120, 120)
 
 
-def test_a_repeated_transaction_does_not_hide_the_first(client: Any) -> None:
-    keep(client, features(amount=5.0), features(duplicate=True, amount=7.0))
-    assert one(client, "SELECT amount, duplicate FROM v_features") == (5.0, False)
-
-
 def test_a_late_label_corrects_the_earlier_one(client: Any) -> None:
     keep(client, example(label=True, late=True, matured_at=NOON + 30 * DAY))
     keep(client, example(label=False))

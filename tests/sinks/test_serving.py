@@ -68,10 +68,6 @@ async def test_features_are_read_by_user(values: Redis | MemoryValues) -> None:
     assert await Reader(values).user_features("Зоя") == record(features(user="Зоя"))[1]
 
 
-def test_a_repeated_transaction_leaves_the_features_alone() -> None:
-    assert serve(*record(features(duplicate=True))) == ()
-
-
 async def test_who_is_unknown_has_nothing(values: Redis | MemoryValues) -> None:
     reader = Reader(values)
     assert await reader.score("none") is None
