@@ -83,6 +83,7 @@ CREATE TABLE IF NOT EXISTS scores
     intercept Float64 DEFAULT 0,
     anomaly Float64 DEFAULT 0,
     shadow Map(LowCardinality(String), Float64),
+    shadow_versions Map(LowCardinality(String), UInt32),
     ages Map(LowCardinality(String), Int64),
     weight Float64 DEFAULT 1,
     input_topic LowCardinality(String) DEFAULT 'transactions',
