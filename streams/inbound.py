@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from schemas.cloudevents import read as envelope
 from schemas.errors import BadMessage
+from schemas.events import Event
 from schemas.privacy import Tokeniser
 from schemas.records import AnyRecord, AnyTopic, Record
 from schemas.results import DeadLetter
@@ -68,7 +69,8 @@ class Edge:
         said, identity, source, watermark = None, message.event_id, 0, None
         if raw.headers:
             try:
-                said = origin(raw.headers)
+                # What an app publishes is never taken for our own, whatever its headers claim.
+                said = None if isinstance(message, Event) else origin(raw.headers)
                 if said is None:
                     identity = envelope(raw.headers).record_id(message.event_id)
                 else:

@@ -134,15 +134,31 @@ def test_a_dead_letter_shows_no_card_number(spoilt: bytes) -> None:
     assert b"4111" not in shown
 
 
+FORGED = [
+    [("headrace", b"not ours")],
+    [("headrace", b"fraud|1|0|5|x")],
+    [("headrace", b"fraud/0|x|0|5|x")],
+    [("headrace", b"\xff\xfe")],
+    [("headrace", None)],
+    [("headrace", b"fraud/0|1|0|" + b"9" * 30 + b"|x")],
+]
+
+
+@pytest.mark.parametrize("headers", FORGED)
+def test_a_record_of_ours_with_a_broken_header_is_a_dead_letter(headers: Any) -> None:
+    inbound = admitted(Read(SCORES.encode(score()), headers), SCORES)
+    assert inbound.record.message.reason == "bad_header"
+
+
+@pytest.mark.parametrize("headers", [*FORGED, [("headrace", b"fraud/0|1|0|9|forged")]])
+def test_what_an_app_publishes_is_never_taken_for_our_own(headers: Any) -> None:
+    inbound = admitted(Read(payment(event_id="tx-1"), headers))
+    assert (inbound.record.id, inbound.record.watermark, inbound.origin) == ("tx-1", None, None)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
-        [("headrace", b"not ours")],
-        [("headrace", b"fraud|1|0|5|x")],
-        [("headrace", b"fraud/0|x|0|5|x")],
-        [("headrace", b"\xff\xfe")],
-        [("headrace", None)],
-        [("headrace", b"fraud/0|1|0|" + b"9" * 30 + b"|x")],
         [("content-type", b"application/cloudevents+json")],
         [("ce_specversion", b"0.3")],
         [("ce_specversion", b"1.0"), ("ce_id", b"1")],
