@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -12,6 +13,8 @@ Headers = list[tuple[str, bytes]]
 
 VERSION = "1.0"
 TYPE_PREFIX = "headrace."
+SPECIFIED = ("ce_specversion", VERSION.encode())
+JSON_CONTENT = ("content-type", b"application/json")
 _STRUCTURED = re.compile(rb"\s*application/cloudevents", re.IGNORECASE)
 _FIELDS = {
     "ce_id": "id",
@@ -56,16 +59,25 @@ def headers_of(record_id: str, topic: str, source: str, time_ms: int, tenant: st
     >>> dict(headers_of("tx-1", "transactions", "/files", 0))["ce_type"]
     b'headrace.transactions'
     """
-    time = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     headers = [
-        ("ce_specversion", VERSION.encode()),
+        SPECIFIED,
         ("ce_id", record_id.encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", (TYPE_PREFIX + topic).encode()),
-        ("ce_time", time.encode()),
-        ("content-type", b"application/json"),
+        *_constant(topic, source),
+        ("ce_time", b"%s.%03dZ" % (_second(time_ms // 1_000), time_ms % 1_000)),
+        JSON_CONTENT,
     ]
     return headers if tenant == "default" else [*headers, ("ce_tenant", tenant.encode())]
+
+
+@lru_cache(1_024)
+def _constant(topic: str, source: str) -> Headers:
+    return [("ce_source", source.encode()), ("ce_type", (TYPE_PREFIX + topic).encode())]
+
+
+@lru_cache(8_192)
+def _second(seconds: int) -> bytes:
+    """Return a time in seconds since 1970 UTC as RFC 3339 without its zone."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
 def read(headers: Iterable[tuple[str, bytes | None]] | None) -> Envelope:

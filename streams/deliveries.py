@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from threading import Event, Thread
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.cloudevents import headers_of
 from streams.outbox import Headers, Outbound, origin_header
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.001
+CLOSING_SECONDS = 30
 
 
 class Undelivered(RuntimeError):
@@ -37,31 +37,29 @@ class Deliveries:
                 "delivery.timeout.ms": timeout_ms,
             }
         )
-        self._closing = Event()
-        self._poller = Thread(target=self._poll, name="deliveries", daemon=True)
-        self._poller.start()
-
-    def _poll(self) -> None:
-        while not self._closing.is_set():
-            self._producer.poll(POLL_SECONDS)
 
     async def produce(self, task: str, sequence: int, said: Sequence[Outbound]) -> None:
         """Produce everything a commit said, and return once the broker has it. Raises Undelivered."""
-        if not said:
-            return
-        batch = _Batch(len(said))
+        reports = _Reports(len(said))
         for n, each in enumerate(said):
-            await self._send(each, _headers(task, sequence, n, each), batch)
-        await batch.done
+            await self._send(each, _headers(task, sequence, n, each), reports)
+        # Polled from the loop, not from a thread: every report would make two threads wait for each other.
+        while reports.missing:
+            self._producer.poll(0)
+            if reports.missing:
+                await asyncio.sleep(POLL_SECONDS)
+        if reports.error is not None:
+            raise Undelivered(f"the broker did not take all that {task} said: {reports.error}")
 
-    async def _send(self, said: Outbound, headers: Headers, batch: "_Batch") -> None:
+    async def _send(self, said: Outbound, headers: Headers, reports: "_Reports") -> None:
         while True:
             try:
                 self._producer.produce(
-                    said.topic, said.value, said.key.encode(), headers=headers, on_delivery=batch.delivered
+                    said.topic, said.value, said.key.encode(), headers=headers, on_delivery=reports.take
                 )
             except BufferError:
-                await asyncio.sleep(0.01)
+                self._producer.poll(0)
+                await asyncio.sleep(POLL_SECONDS)
             except KafkaException as error:
                 raise Undelivered(f"{said.topic}: {said.id} cannot be produced: {error}") from error
             else:
@@ -69,33 +67,19 @@ class Deliveries:
 
     def close(self) -> None:
         """Wait for what is on its way, and stop."""
-        self._producer.flush(30)
-        self._closing.set()
-        self._poller.join()
+        self._producer.flush(CLOSING_SECONDS)
 
 
-class _Batch:
-    """Counts the delivery reports of one batch; `done` is set by the last."""
+class _Reports:
+    """Counts the delivery reports of one batch, and keeps its first error."""
 
-    def __init__(self, size: int) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._left = size
-        self._error: KafkaError | None = None
-        self.done: asyncio.Future[None] = self._loop.create_future()
+    def __init__(self, missing: int) -> None:
+        self.missing = missing
+        self.error: KafkaError | None = None
 
-    def delivered(self, error: KafkaError | None, _message: Message) -> None:
-        self._left -= 1
-        self._error = self._error or error
-        if not self._left:
-            self._loop.call_soon_threadsafe(self._finish)
-
-    def _finish(self) -> None:
-        if self.done.cancelled():
-            return
-        if self._error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(Undelivered(f"the broker did not take the batch: {self._error}"))
+    def take(self, error: KafkaError | None, _message: Message) -> None:
+        self.missing -= 1
+        self.error = self.error or error
 
 
 def _headers(task: str, sequence: int, n: int, said: Outbound) -> Headers:
