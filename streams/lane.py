@@ -53,7 +53,7 @@ class Surroundings:
     at_end: Callable[[str, int], bool]
     reached: Callable[[str], int | None]
     batch: int = 2_000
-    skew: int = DAY // 2
+    skew: int = 3 * DAY
     cache: int = 200_000
     failpoint: Callable[[str], None] = lambda _: None
 

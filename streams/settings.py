@@ -48,7 +48,7 @@ class Settings(BaseSettings):
 
     batch: Annotated[int, Field(ge=1)] = 2_000
     cache: Annotated[int, Field(ge=1)] = 200_000
-    skew: Duration = milliseconds("12h")
+    skew: Duration = milliseconds("3d")
     stalled_after: Duration = milliseconds("60s")
     session_timeout: Duration = milliseconds("10s")
     host: str = "127.0.0.1"
