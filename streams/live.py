@@ -21,7 +21,10 @@ def run_worker(pipeline: Pipeline, settings: Settings) -> None:
     Ends the process: by SystemExit, or at once where only the checkpoint can be trusted (see watchdog). Raises NotReady
     and KafkaAway before anything has started.
     """
-    structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
+    told = structlog.processors
+    structlog.configure(
+        processors=[told.add_log_level, told.TimeStamper("iso"), told.format_exc_info, told.JSONRenderer()]
+    )
     refuse_unready(pipeline, settings)
     client = connect(settings.redis, REDIS_SECONDS)
     worker = Worker(pipeline, settings, RedisStore(client), Reader(client).progress)

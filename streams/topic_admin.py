@@ -8,11 +8,12 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.records import AnyTopic
-from schemas.topics import ALL, MODELS
+from schemas.topics import ALL, DEAD_LETTERS, MODELS
 
 TIMEOUT_SECONDS = 15.0
 MODEL_BYTES = 32 * 1024 * 1024
-"""Largest message on `models`: a snapshot of a learner. Other topics keep the cluster's own limit."""
+"""Largest message on `models`: a snapshot of a learner. A dead letter, too, is larger than what it seals: a message of
+the cluster's own limit must find room in it. Other topics keep that limit."""
 
 
 class KafkaAway(RuntimeError):
@@ -75,7 +76,7 @@ def configuration(topic: AnyTopic, replication: int) -> dict[str, str]:
     config = {"cleanup.policy": "compact" if topic.compacted else "delete"}
     if not topic.compacted:
         config["retention.ms"] = str(topic.retention_ms)
-    if topic is MODELS:
+    if topic in (MODELS, DEAD_LETTERS):
         config["max.message.bytes"] = str(MODEL_BYTES)
     if replication >= 3:
         config["min.insync.replicas"] = str(replication - 1)
