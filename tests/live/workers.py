@@ -67,10 +67,7 @@ class Stage:
         finally:
             with Redis.from_url(self.redis) as client:
                 client.flushdb()
-            admin, names = AdminClient({"bootstrap.servers": self.broker}), {topic.name for topic in topics}
-            for deleted in admin.delete_topics(sorted(names), operation_timeout=10).values():
-                deleted.result(10)
-            until(lambda: not names & set(admin.list_topics(timeout=10).topics))
+            delete_topics(self.broker, [topic.name for topic in topics])
 
     @contextmanager
     def worker(self, command: Sequence[str] = ("streams", "worker"), **settings: str) -> Iterator["Running"]:
@@ -177,6 +174,14 @@ class Stage:
                 assert said is not None
                 assert found.setdefault(said.id, record.value or b"") == record.value
         return found
+
+
+def delete_topics(broker: str, names: Sequence[str]) -> None:
+    """Delete topics, and wait until they are gone."""
+    admin = AdminClient({"bootstrap.servers": broker})
+    for deleted in admin.delete_topics(list(names), operation_timeout=10).values():
+        deleted.result(10)
+    until(lambda: not set(names) & set(admin.list_topics(timeout=10).topics))
 
 
 def encoded(tasks: Mapping[str, Task]) -> dict[str, dict[str, bytes]]:
