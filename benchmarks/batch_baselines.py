@@ -6,18 +6,14 @@ end ``delay_days`` before the first test day. LightGBM is fitted anew every nigh
 
 from __future__ import annotations
 
-import argparse
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -139,7 +135,7 @@ def nightly_lightgbm() -> Any:
         learning_rate=0.05,
         min_child_samples=100,
         random_state=0,
-        n_jobs=2,
+        n_jobs=1,
         verbose=-1,
     )
 
@@ -173,21 +169,3 @@ def read_examples(path: Path) -> Examples:
         features=np.column_stack([table[name].cast(pa.float32(), safe=False).to_numpy() for name in names]),
         score=table["score"].to_numpy() if "score" in table.column_names else None,
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table as one JSON object: model → metrics."""
-    parser = argparse.ArgumentParser(description="Batch models on exported features, by the handbook's protocol.")
-    parser.add_argument("features", type=Path)
-    parser.add_argument("--test-from", required=True, type=date.fromisoformat, metavar="YYYY-MM-DD")
-    parser.add_argument("--test-days", type=int, default=WEEK)
-    parser.add_argument("--label-delay", type=int, default=7, metavar="DAYS")
-    parser.add_argument("--by-week", action="store_true", help="the mean over the weeks of the test days")
-    chosen = parser.parse_args(arguments)
-    period = Period((chosen.test_from - date(1970, 1, 1)).days, chosen.test_days, chosen.label_delay)
-    table = (compare_by_week if chosen.by_week else compare)(read_examples(chosen.features), period)
-    sys.stdout.write(orjson.dumps(table, option=orjson.OPT_INDENT_2).decode() + "\n")
-
-
-if __name__ == "__main__":
-    main()
