@@ -14,6 +14,7 @@ from processors.customers import CustomerFeatures
 from sinks.connection import connect
 from sinks.serving import Reader
 from streams.assembly import fraud_scorer
+from streams.running import local
 from streams.services.ports import free_port
 from streams.settings import Settings
 
@@ -24,7 +25,7 @@ def api_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as one JSON object.")] = False,
 ) -> None:
     """Serve scores, features and models over HTTP, reading from Redis, until SIGTERM or Ctrl-C."""
-    settings = Settings()
+    settings = local(Settings())
     host = settings.host if host is None else host
     port = (settings.port if port is None else port) or free_port()
     address = f"http://{host}:{port}"

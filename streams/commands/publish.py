@@ -21,6 +21,7 @@ from streams.deliveries import Undelivered
 from streams.files import UnreadableFile, row_count
 from streams.mappings import Mapping, MappingError, records
 from streams.publish import Pace, Published, publish
+from streams.running import local
 from streams.settings import Settings
 from streams.topic_admin import KafkaAway, WrongPartitions, create_topics
 
@@ -66,7 +67,7 @@ def publish_command(
             raise ValueError(f"{topic!r} is not published by apps: choose {', '.join(PUBLISHED_BY_APPS)}")
         delay = None if label_delay is None else milliseconds(label_delay)
         job = Job(file, BY_NAME[topic], mapping, delay)
-        summary = job.run(kafka or Settings().kafka, Pace(rate, speedup))
+        summary = job.run(kafka or local(Settings()).kafka, Pace(rate, speedup))
     if as_json:
         typer.echo(msgspec.json.encode(summary))
     else:

@@ -10,6 +10,7 @@ from sinks.analytics import AnalyticsSink, Client, client_for, create_schema
 from sinks.base import SinkBusy
 from streams.analytics_feed import AnalyticsFeed
 from streams.metrics import FeedMetrics, told_to_operators
+from streams.running import local
 from streams.settings import Settings
 
 log = structlog.get_logger()
@@ -20,7 +21,7 @@ def sink_command() -> None:
 
     The tables and views are created first. HEADRACE_METRICS_PORT opens /livez and /metrics.
     """
-    run_sink(Settings())
+    run_sink(local(Settings()))
 
 
 def run_sink(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.records import DAY
+from streams.running import local
 from streams.settings import Settings
 from streams.topic_admin import KafkaAway, TopicState, WrongPartitions, create_topics, list_topics
 
@@ -23,7 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def list_command(kafka: Kafka = None, as_json: AsJson = False) -> None:
     """Tell every topic, what it carries, how long it is kept, and whether it is there."""
     with _told_plainly():
-        states = list_topics(kafka or Settings().kafka)
+        states = list_topics(kafka or local(Settings()).kafka)
     if as_json:
         typer.echo(msgspec.json.encode({"topics": states}))
         return
@@ -41,7 +42,7 @@ def create_command(
 ) -> None:
     """Create the topics that are missing; those that are there stay as they are."""
     with _told_plainly():
-        created = create_topics(kafka or Settings().kafka, replication=replication)
+        created = create_topics(kafka or local(Settings()).kafka, replication=replication)
     if as_json:
         typer.echo(msgspec.json.encode({"created": created}))
         return

@@ -8,6 +8,7 @@ from rich.console import Console
 from streams.assembly import fraud_pipeline
 from streams.live import run_worker
 from streams.preflight import NotReady
+from streams.running import local
 from streams.settings import Settings
 from streams.topic_admin import KafkaAway
 
@@ -16,7 +17,7 @@ GC_THRESHOLDS = (100_000, 20, 50)
 
 def worker_command() -> None:
     """Run one worker: scores, learns and serves until SIGTERM. Start more of them to share the partitions."""
-    settings = Settings()
+    settings = local(Settings())
     # The default thresholds walk all keyed state ten times a second.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
