@@ -10,10 +10,9 @@ from rich.console import Console
 
 from api.app import create_app
 from api.settings import ApiSettings
-from processors.customers import CustomerFeatures
 from sinks.connection import connect
 from sinks.serving import Reader
-from streams.assembly import fraud_scorer
+from streams.assembly import customer_features, fraud_scorer
 from streams.running import local
 from streams.services.ports import free_port
 from streams.settings import Settings
@@ -41,6 +40,6 @@ def api_command(
 def serve_api(settings: Settings, host: str, port: int) -> None:
     """Serve the API on `host` and `port` until a signal ends it."""
     scorer = fraud_scorer(settings)
-    names = {scorer.features_id: scorer.names, "customer": CustomerFeatures(label_window=settings.label_window).names}
+    names = {scorer.features_id: scorer.names, "customer": customer_features(settings).names}
     app = create_app(Reader(connect(settings.redis)), ApiSettings(feature_names=names))
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
