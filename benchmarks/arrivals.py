@@ -9,7 +9,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from hiredis import Reader, pack_command
+from hiredis import Reader
 from redis import Redis
 
 RECEIVE_BYTES = 1 << 20
@@ -34,7 +34,7 @@ class Arrivals:
             client.config_set("notify-keyspace-events", "K$")
             where = client.connection_pool.connection_kwargs
         self._socket = socket.create_connection((where["host"], where["port"]))
-        self._socket.sendall(pack_command(("PSUBSCRIBE", f"{self._channel}*")))
+        self._socket.sendall(f"PSUBSCRIBE {self._channel}*\r\n".encode())
         self._reader = Reader()
         self._read_until_subscribed()
         self._thread.start()

@@ -30,9 +30,13 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Run:
-    """One contestant's turn: its topics on the broker at ``HOST:PORT``, and how many events will come."""
+    """One contestant's turn: its topics on the broker at ``HOST:PORT``, and how many events will come.
+
+    ``redis`` is the URL of a Redis for whoever keeps something there; it may be emptied.
+    """
 
     kafka: str
+    redis: str
     input: str
     output: str
     events: int
@@ -55,7 +59,7 @@ class Contestant:
     ``command`` and ``environment`` are asked for once the run's topics exist, so they may prepare what the process
     needs. ``most_events`` keeps a slow one's runs short. ``input_topic`` and ``output_topic`` are for who cannot be
     told their names: such topics are deleted and created again for each run. ``check`` raises RuntimeError on wrong
-    results. ``pace`` runs it and returns events/s.
+    results. ``pace`` runs it and returns events/s. ``needs`` is the package it comes from.
     """
 
     name: str
@@ -66,11 +70,13 @@ class Contestant:
     output_topic: str | None = None
     check: Check = field(default_factory=lambda: check_reference_results)
     pace: Pace = field(default_factory=lambda: pace_of_results)
+    needs: str | None = None
 
 
 def measure(
     contestants: Sequence[Contestant],
     kafka: str,
+    redis: str,
     *,
     events: int,
     repeats: int,
@@ -86,17 +92,18 @@ def measure(
     with Broker(kafka) as broker:
         for _ in range(repeats):
             for contestant in contestants:
-                pace = take_turn(contestant, broker, messages[: contestant.most_events])
+                pace = take_turn(contestant, broker, redis, messages[: contestant.most_events])
                 paces[contestant.name].append(pace)
                 report(contestant.name, pace)
     return {name: round(statistics.median(each), 1) for name, each in paces.items()}
 
 
-def take_turn(contestant: Contestant, broker: Broker, messages: Sequence[Message]) -> float:
+def take_turn(contestant: Contestant, broker: Broker, redis: str, messages: Sequence[Message]) -> float:
     """Return the events/s of one run, on topics that are deleted after it."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}"
     run = Run(
         broker.address,
+        redis,
         contestant.input_topic or f"{prefix}-in",
         contestant.output_topic or f"{prefix}-out",
         len(messages),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 from redis import Redis
@@ -24,32 +24,18 @@ WARM_SHARE = 3
 MODEL_SHARE = 0.5
 
 
-def full_path(redis: str) -> Contestant:
-    """Return the contestant; its state is in the Redis at this URL, which is emptied before each run."""
-    return Contestant(
-        "headrace_full",
-        command=lambda _: [sys.executable, "-m", "streams", "worker"],
-        environment=prepared(redis),
-        input_topic=TRANSACTIONS.name,
-        output_topic=SCORES.name,
-        check=check_scores,
-        pace=pace_of_scores,
-    )
+def prepared(run: Run) -> Mapping[str, str]:
+    """Return the settings of a worker that finds empty topics and an empty Redis.
 
-
-def prepared(redis: str) -> Callable[[Run], Mapping[str, str]]:
-    """Return what gives a worker empty topics, an empty Redis and the settings to find them."""
-
-    def environment(run: Run) -> Mapping[str, str]:
-        with Broker(run.kafka) as broker, Redis.from_url(redis) as client:
-            for topic in ALL:
-                if topic.name not in (run.input, run.output, FEEDBACK.name):
-                    broker.recreate(topic.name)
-            client.flushall()
-        settings = {"kafka": run.kafka, "redis": redis, "group": f"bench-{time.time_ns()}", "throw_away": "true"}
-        return {f"HEADRACE_{name.upper()}": value for name, value in settings.items()}
-
-    return environment
+    Input, output and feedback are left as they are.
+    """
+    with Broker(run.kafka) as broker, Redis.from_url(run.redis) as client:
+        for topic in ALL:
+            if topic.name not in (run.input, run.output, FEEDBACK.name):
+                broker.recreate(topic.name)
+        client.flushall()
+    settings = {"kafka": run.kafka, "redis": run.redis, "group": f"bench-{time.time_ns()}", "throw_away": "true"}
+    return {f"HEADRACE_{name.upper()}": value for name, value in settings.items()}
 
 
 def pace_of_scores(contestant: Contestant, run: Run, broker: Broker, messages: Sequence[Message]) -> float:
@@ -78,3 +64,14 @@ def check_scores(messages: Sequence[Message], results: Iterable[bytes]) -> None:
     by_model = sum(score["source"] == "model" for score in scores) / len(scores)
     if by_model < MODEL_SHARE:
         raise RuntimeError(f"a model gave only {by_model:.0%} of the scores: send more events")
+
+
+FULL_PATH = Contestant(
+    "headrace_full",
+    command=lambda _: [sys.executable, "-m", "streams", "worker"],
+    environment=prepared,
+    input_topic=TRANSACTIONS.name,
+    output_topic=SCORES.name,
+    check=check_scores,
+    pace=pace_of_scores,
+)

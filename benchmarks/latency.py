@@ -22,7 +22,7 @@ from confluent_kafka import Producer
 from benchmarks.arrivals import Arrivals
 from benchmarks.broker import Broker
 from benchmarks.contest import RUN_SECONDS, Run, await_results
-from benchmarks.full_path import full_path
+from benchmarks.full_path import FULL_PATH
 from benchmarks.process import running
 from benchmarks.services import own_services
 from benchmarks.transactions import Message, chargebacks, transactions
@@ -76,16 +76,16 @@ def percentiles(latencies: Milliseconds) -> dict[str, float]:
 
 def of_worker(stage: Stage) -> Milliseconds:
     """Return the latency of each score of a worker that has scored a week of payments already."""
-    contestant, run = full_path(stage.redis), Run(stage.broker.address, TRANSACTIONS.name, SCORES.name, 0)
+    run = Run(stage.broker.address, stage.redis, TRANSACTIONS.name, SCORES.name, stage.events)
     messages = transactions(WARM_EVENTS + stage.events)
     ahead, measured = messages[:WARM_EVENTS], messages[WARM_EVENTS:]
     early = chargebacks(ahead)
-    environment = contestant.environment(run)
+    environment = FULL_PATH.environment(run)
     for topic in (TRANSACTIONS, SCORES, FEEDBACK):
         stage.broker.recreate(topic.name)
     stage.broker.fill(FEEDBACK.name, early)
     stage.broker.fill(TRANSACTIONS.name, ahead)
-    with running(contestant.command(run), environment) as process:
+    with running(FULL_PATH.command(run), environment) as process:
         await_results(process, stage.broker, SCORES.name, WARM_EVENTS, RUN_SECONDS)
         await_silence(stage.broker)
         due = with_feedback(measured, chargebacks(messages)[len(early) :])

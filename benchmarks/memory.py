@@ -38,7 +38,7 @@ Blobs = dict[str, bytes]
 def memory(events: int | None = None, told: Told = lambda _: None) -> dict[str, Figures]:
     """Return for each kind how many keys there are, and bytes per key.
 
-    `q1` to `q4` are its encoded bytes after each quarter of the run; `redis` and `worker` are all it takes there at last.
+    `q1` to `q4` are its encoded bytes after each quarter of the run; `redis` and `worker` what it takes there at last.
     """
     count = events or available()
     run = Run(source(), lambda done: told(f"{done:,} transactions"))
