@@ -4,7 +4,9 @@ The keys are those of `sinks/checkpoint.py` and, for models, of `sinks/serving.p
 stay: what is newer replaces them, and they expire.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -12,6 +14,7 @@ from sinks.connection import busy_when_away
 from sinks.progress import PROGRESS
 
 SCANNED = 5_000
+MODEL_KEY = re.compile(rb"hr:[^:{]+:models(:|$)")
 
 
 async def commits_of(client: Redis, tasks: Sequence[str]) -> dict[str, int]:
@@ -30,24 +33,24 @@ async def clear_tasks(client: Redis, tasks: Sequence[str]) -> None:
     Not atomic: nobody may commit to the tasks meanwhile.
     """
     with busy_when_away():
-        for task in tasks:
-            # The checkpoint goes first: a task that is half forgotten must not pass for one that can go on.
-            await client.unlink(_checkpoint(task))
-            await client.hdel(PROGRESS, task)
-            await _unlink_all(client, f"hr:{{{task}}}:*")
-        await _unlink_all(client, "hr:*:models")
-        await _unlink_all(client, "hr:*:models:*")
+        # First the checkpoints: a task that is half forgotten must not pass for one that can go on.
+        await client.unlink(*map(_checkpoint, tasks))
+        await client.hdel(PROGRESS, *tasks)
+        paths = tuple(f"hr:{{{task}}}:".encode() for task in tasks)
+        async for keys in _scanned(client):
+            if cleared := [key for key in keys if key.startswith(paths) or MODEL_KEY.match(key)]:
+                await client.unlink(*cleared)
+
+
+async def _scanned(client: Redis) -> AsyncIterator[list[Any]]:
+    """Yield all keys of headrace, some at a time."""
+    cursor = 0
+    while True:
+        cursor, keys = await client.scan(cursor, match="hr:*", count=SCANNED)
+        yield keys
+        if not cursor:
+            return
 
 
 def _checkpoint(task: str) -> str:
     return f"hr:{{{task}}}:checkpoint"
-
-
-async def _unlink_all(client: Redis, pattern: str) -> None:
-    cursor = 0
-    while True:
-        cursor, keys = await client.scan(cursor, match=pattern, count=SCANNED)
-        if keys:
-            await client.unlink(*keys)
-        if not cursor:
-            return

@@ -8,6 +8,7 @@ from streams.commands.demo import demo_command
 from streams.commands.explain import explain_command
 from streams.commands.features import features_command
 from streams.commands.publish import publish_command
+from streams.commands.replay import replay_command
 from streams.commands.sink import sink_command
 from streams.commands.sql import sql_command
 from streams.commands.worker import worker_command
@@ -27,6 +28,7 @@ app.add_typer(bench.commands, name="bench")
 app.command("demo")(demo_command)
 app.command("features")(features_command)
 app.command("publish")(publish_command)
+app.command("replay")(replay_command)
 app.command("worker")(worker_command)
 app.command("sink")(sink_command)
 app.command("api")(api_command)
