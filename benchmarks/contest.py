@@ -57,15 +57,17 @@ class Contestant:
     """Who runs.
 
     ``command`` and ``environment`` are asked for once the run's topics exist, so they may prepare what the process
-    needs. ``most_events`` keeps a slow one's runs short. ``input_topic`` and ``output_topic`` are for who cannot be
-    told their names: such topics are deleted and created again for each run. ``check`` raises RuntimeError on wrong
-    results. ``pace`` runs it and returns events/s. ``needs`` is the package it comes from.
+    needs. ``most_events`` keeps a slow one's runs short, ``least_events`` lets one come to speed. ``input_topic`` and
+    ``output_topic`` are for who cannot be told their names: such topics are deleted and created again for each run.
+    ``check`` raises RuntimeError on wrong results. ``pace`` runs it and returns events/s. ``needs`` is the package it
+    comes from.
     """
 
     name: str
     command: Callable[[Run], Sequence[str]]
     environment: Callable[[Run], Mapping[str, str]] = no_environment
     most_events: int | None = None
+    least_events: int = 0
     input_topic: str | None = None
     output_topic: str | None = None
     check: Check = field(default_factory=lambda: check_reference_results)
@@ -87,15 +89,20 @@ def measure(
     Repeats go round the whole field, so that a slow minute of the machine does not fall on one contestant. Raises
     RuntimeError when a process dies, a deadline passes, or results are missing.
     """
-    messages = transactions(events)
+    messages = transactions(max(events, *(each.least_events for each in contestants)))
     paces: dict[str, list[float]] = defaultdict(list)
     with Broker(kafka) as broker:
         for _ in range(repeats):
             for contestant in contestants:
-                pace = take_turn(contestant, broker, redis, messages[: contestant.most_events])
+                pace = take_turn(contestant, broker, redis, messages[: share(contestant, events)])
                 paces[contestant.name].append(pace)
                 report(contestant.name, pace)
     return {name: round(statistics.median(each), 1) for name, each in paces.items()}
+
+
+def share(contestant: Contestant, events: int) -> int:
+    """Return how many of so many events a contestant runs."""
+    return max(contestant.least_events, min(events, contestant.most_events or events))
 
 
 def take_turn(contestant: Contestant, broker: Broker, redis: str, messages: Sequence[Message]) -> float:

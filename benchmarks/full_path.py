@@ -72,6 +72,7 @@ FULL_PATH = Contestant(
     environment=prepared,
     input_topic=TRANSACTIONS.name,
     output_topic=SCORES.name,
+    least_events=150_000,
     check=check_scores,
     pace=pace_of_scores,
 )

@@ -1,27 +1,21 @@
 """`headrace bench`: figures of headrace beside those of its peers, measured on this machine."""
 
-import signal
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from streams.bench_screen import Figures, Tell, measured, table
 from streams.evaluation import Protocol
-from streams.services.errors import ServiceFailed
 
 commands = typer.Typer(
     help="Measure headrace beside its peers, on this machine. Needs a checkout.", no_args_is_help=True
 )
 
-Figures = Mapping[str, Any]
-Tell = Callable[[str], None]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Only = Annotated[list[str] | None, typer.Option(help="Only this contestant; may be given again.")]
 TestFrom = Annotated[datetime, typer.Option(help="The first day judged (UTC).", formats=["%Y-%m-%d"])]
@@ -43,7 +37,7 @@ def throughput(tell: Tell, only: list[str] | None = None, events: int = 200_000,
     from benchmarks.throughput import throughput
 
     tell("Kafka and Redis")
-    return throughput(only or (), events=events, repeats=repeats, report=lambda name, pace: tell(f"{name} {pace:,.0f}"))
+    return throughput(only or (), events=events, repeats=repeats, report=tell.done)
 
 
 @commands.command("latency")
@@ -169,68 +163,17 @@ ALL: dict[str, Callable[[Tell], Figures]] = {
 @commands.command("all")
 def all_command(as_json: AsJson = False) -> None:
     """Every benchmark as it is by default, one after the other; about twenty minutes."""
-    found = {name: _measured(name, measure) for name, measure in ALL.items()}
+    found = {name: measured(name, measure) for name, measure in ALL.items()}
     if as_json:
         typer.echo(orjson.dumps(found))
         return
     for name, figures in found.items():
-        Console().print(_table(name, figures))
+        Console().print(table(name, figures))
 
 
 def _show(title: str, measure: Callable[[Tell], Figures], as_json: bool) -> None:
-    figures = _measured(title, measure)
+    figures = measured(title, measure)
     if as_json:
         typer.echo(orjson.dumps(figures))
     else:
-        Console().print(_table(title, figures))
-
-
-def _measured(title: str, measure: Callable[[Tell], Figures]) -> Figures:
-    """Return what is measured, with news on standard error meanwhile."""
-    console = Console(stderr=True)
-    # What a benchmark has started is ended by SIGTERM too.
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        with _told_plainly(console), console.status(title) as status:
-            return measure(lambda news: status.update(f"{title}: {news}"))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _told_plainly(console: Console) -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as missing:
-        absent = (missing.name or "").partition(".")[0]
-        why = "benchmarks/ is not part of the package: run this in a checkout of headrace, by `uv run headrace bench`"
-        if absent != "benchmarks":
-            why = f"{absent} is not installed: `uv sync --all-groups` installs the peers"
-        _fail(console, why, missing)
-    except (ServiceFailed, RuntimeError) as failure:
-        _fail(console, str(failure), failure)
-
-
-def _fail(console: Console, why: str, cause: Exception) -> None:
-    console.print(why, style="red", markup=False, soft_wrap=True)
-    raise typer.Exit(1) from cause
-
-
-def _table(title: str, figures: Figures) -> Table:
-    """Return figures as a table: one row each, or one row a contestant where each has figures of its own."""
-    if not all(isinstance(each, Mapping) for each in figures.values()):
-        table = Table("", "", title=title, show_header=False)
-        for name, figure in figures.items():
-            table.add_row(name, _told(figure))
-        return table
-    columns = list(dict.fromkeys(name for each in figures.values() for name in each))
-    table = Table("", *columns, title=title)
-    for name, each in figures.items():
-        table.add_row(name, *(_told(each.get(column, "")) for column in columns))
-    return table
-
-
-def _told(figure: object) -> str:
-    if isinstance(figure, float) and abs(figure) < 1_000:
-        return f"{figure:.3f}"
-    return f"{figure:,.0f}" if isinstance(figure, int | float) else str(figure)
+        Console().print(table(title, figures))
