@@ -28,6 +28,8 @@ class Deliveries:
             {
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
+                # A record that times out must not be overtaken: its reader would take it for a repeat.
+                "enable.gapless.guarantee": True,
                 "partitioner": "murmur2_random",
                 "linger.ms": 1,
                 "compression.type": "lz4",

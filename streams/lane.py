@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import time
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +21,7 @@ from streams.journal import journalled, runs
 from streams.merge import Merge
 from streams.outbox import Outbound, outbound, pack, unpack
 from streams.repeats import Heard, unheard
-from streams.state_codec import state_codec
+from streams.state_cache import StateCache
 from streams.task import Task
 
 IDLE_SECONDS = 0.002
@@ -30,12 +31,20 @@ FENCED_SECONDS = 3.0
 HELD_SECONDS = 1.0
 
 
-class Meta(msgspec.Struct, array_like=True):
+class Meta(msgspec.Struct, array_like=True, frozen=True):
     """What a task remembers beside its states: watermarks, and the last record taken of each internal source."""
 
     watermark: int = -1
     sources: list[tuple[str, int, int]] = []
     last: Heard = {}
+
+
+class _Batch(NamedTuple):
+    """Records that the checkpoint lacks: all of them, those to step, and what will have been heard by then."""
+
+    ahead: list[Inbound]
+    fresh: list[Inbound]
+    heard: Heard
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,7 @@ class Lane:
         self.inputs = Merge([t.name for t in processor.inputs], lambda name: surroundings.at_end(name, partition))
         self._around = surroundings
         self._ring = ring
-        self._codec = state_codec(processor)
-        self._task = Task(processor, {}, surroundings.tables, partition)
+        self._cache, self._task = self._empty()
         self._meta = Meta()
         self._claim: Claim | None = None
         self._sequence = 0
@@ -92,11 +100,15 @@ class Lane:
         claim = await self._around.store.claim(self.name)
         self._claim, self._sequence, self.offsets = claim, claim.sequence, dict(claim.offsets)
         self._meta = msgspec.msgpack.decode(claim.meta, type=Meta) if claim.meta else Meta()
-        self._task = Task(self.processor, {}, self._around.tables, self.partition)
+        self._cache, self._task = self._empty()
         self._task.resume(self._meta.watermark, self._meta.sources, claim.dues)
         await self._around.deliveries.produce(self.name, claim.sequence, unpack(claim.outbox))
         self._delivered = bool(claim.outbox)
         return self.offsets
+
+    def _empty(self) -> tuple[StateCache, Task]:
+        cache = StateCache(self.processor, self.name, self._around.store, self._around.cache)
+        return cache, Task(self.processor, cache.states, self._around.tables, self.partition)
 
     def reads(self, topic: str) -> bool:
         """Return whether a topic is an input of this lane."""
@@ -184,24 +196,24 @@ class Lane:
                 return
 
     async def _apply(self, taken: Sequence[Inbound]) -> None:
-        ahead = self._ahead(taken)
-        if not ahead:
+        batch = self._batch(taken)
+        if not batch.ahead:
             return
-        fresh = self._fresh(ahead)
-        await self._load(fresh)
-        said = self._step(fresh)
-        self._around.failpoint("stepped")
-        outgoing, commit = self._commit(ahead, fresh, said)
         self._delivered = False
+        await self._load(batch.fresh)
+        said = self._step(batch.fresh)
+        self._around.failpoint("stepped")
+        meta = Meta(self._task.watermark, self._task.sources(), batch.heard)
+        outgoing, commit = self._commit(batch, said, meta)
         await self._around.store.commit(self.name, self._epoch, commit)
-        self._sequence = commit.sequence
+        self._sequence, self._meta = commit.sequence, meta
         self._around.failpoint("committed")
         await self._around.deliveries.produce(self.name, commit.sequence, outgoing)
         self._around.failpoint("produced")
         self._delivered = True
         self.offsets.update(commit.offsets)
         self.last_progress = time()
-        self._evict()
+        self._cache.evict()
 
     @property
     def _epoch(self) -> int:
@@ -209,34 +221,22 @@ class Lane:
             raise Fenced(f"{self.name} was never claimed")
         return self._claim.epoch
 
-    def _ahead(self, taken: Sequence[Inbound]) -> list[Inbound]:
-        """Return what the checkpoint does not cover. After trouble, or a rebalance, some is taken a second time."""
+    def _batch(self, taken: Sequence[Inbound]) -> _Batch:
+        """Leave out what was taken before, as happens after trouble or a rebalance, and what its source said twice."""
         covered = {
             topic.name: self.offsets.get(Position(topic.name, self.partition), -1) for topic in self.processor.inputs
         }
-        return [item for item in taken if item.offset > covered[item.topic.name]]
-
-    def _fresh(self, ahead: Sequence[Inbound]) -> list[Inbound]:
-        """Return what was not said before by its source."""
+        ahead = [item for item in taken if item.offset > covered[item.topic.name]]
         heard = dict(self._meta.last)
         fresh = list(unheard(ahead, heard))
         self.counts["repeats"] += len(ahead) - len(fresh)
-        self._meta.last = heard
-        return fresh
+        return _Batch(ahead, fresh, heard)
 
     async def _load(self, fresh: Sequence[Inbound]) -> None:
         """Read the states that the batch needs and the cache lacks, those of dues to come included."""
-        states = self._task.states
         keys = dict.fromkeys(item.record.key for item in fresh if not item.bad)
         reach = max([self._task.watermark, *map(_reach, fresh)])
-        keys.update(dict.fromkeys(self._task.due_keys(reach)))
-        missing = [key for key in keys if key not in states]
-        if not missing:
-            return
-        blobs = await self._around.store.load(self.name, missing)
-        for key, blob in zip(missing, blobs, strict=True):
-            if blob is not None:
-                states[key] = self._codec.decode(blob)
+        await self._cache.load([*keys, *(key for key in self._task.due_keys(reach) if key not in keys)])
 
     def _step(self, fresh: Sequence[Inbound]) -> list[AnyRecord]:
         self._task.changed.clear()
@@ -251,25 +251,22 @@ class Lane:
         self.counts["said"] += len(said)
         return said
 
-    def _commit(
-        self, ahead: Sequence[Inbound], fresh: Sequence[Inbound], said: Sequence[AnyRecord]
-    ) -> tuple[list[Outbound], Commit]:
-        task, states, sequence = self._task, self._task.states, self._sequence + 1
+    def _commit(self, batch: _Batch, said: Sequence[AnyRecord], meta: Meta) -> tuple[list[Outbound], Commit]:
+        task, sequence = self._task, self._sequence + 1
         outgoing: list[Outbound] = []
         served: list[Served] = []
         for record in said:
             value = record.topic.encode(record.message)
             outgoing.append(outbound(record, value))
             served.extend(serve(record, value))
-        outgoing.append(self._journalled(fresh, sequence))
-        self._meta.watermark, self._meta.sources = task.watermark, task.sources()
-        offsets = {Position(item.topic.name, self.partition): item.offset for item in ahead}
+        outgoing.append(self._journalled(batch.fresh, sequence))
+        offsets = {Position(item.topic.name, self.partition): item.offset for item in batch.ahead}
         return outgoing, Commit(
             sequence=sequence,
-            states={key: self._codec.encode(states[key]) if key in states else None for key in task.changed},
+            states=self._cache.encoded(task.changed),
             dues=task.changed_dues(),
             offsets={**self.offsets, **offsets},
-            meta=msgspec.msgpack.encode(self._meta),
+            meta=msgspec.msgpack.encode(meta),
             outbox=pack(outgoing),
             served=tuple(served),
             progress=msgspec.json.encode(Progress(task.reached, round(time() * 1000))),
@@ -287,13 +284,6 @@ class Lane:
             tables=self._around.table_positions() if self.processor.tables else {},
         )
         return journalled(entry)
-
-    def _evict(self) -> None:
-        states = self._task.states
-        spare = len(states) - self._around.cache
-        if spare > 0:
-            for key in [key for _, key in zip(range(spare), states, strict=False)]:
-                del states[key]
 
 
 def _reach(item: Inbound) -> int:

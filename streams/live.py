@@ -1,5 +1,7 @@
 """A worker's process, from its first check to its exit status."""
 
+import signal
+
 import faust
 import structlog
 
@@ -25,9 +27,15 @@ def run_worker(pipeline: Pipeline, settings: Settings) -> None:
     structlog.configure(
         processors=[told.add_log_level, told.TimeStamper("iso"), told.format_exc_info, told.JSONRenderer()]
     )
+    # Until the app runs, which takes the signal over, there is nothing to drain.
+    signal.signal(signal.SIGTERM, _leave)
     refuse_unready(pipeline, settings)
     client = connect(settings.redis, REDIS_SECONDS)
     worker = Worker(pipeline, settings, RedisStore(client), Reader(client).progress)
     app = faust_app(worker)
     with told_to_operators(settings, WorkerMetrics(worker), worker.stalled):
         faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)

@@ -107,7 +107,10 @@ class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):
         )
 
     async def begin(self, offsets: Mapping[TP, int | None], seek: int) -> dict[TP, int]:
-        """Seek each partition that is still assigned, to the log's start for None; return where each begins."""
+        """Seek each partition, to the log's start for None; return where each begins.
+
+        Left out are those that are not assigned any more, or were sought under a higher number meanwhile.
+        """
         return dict(await self.call_thread(self._begin, offsets, seek))
 
     async def _begin(self, offsets: Mapping[TP, int | None], seek: int) -> dict[TP, int]:
@@ -115,7 +118,11 @@ class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):
         unknown = [aiokafka.ensure_aiokafka_TP(tp) for tp, offset in offsets.items() if offset is None]
         starts = {TP(*tp): offset for tp, offset in (await consumer.beginning_offsets(unknown)).items()}
         assigned = self.assignment()
-        begun = {tp: starts[tp] if at is None else at for tp, at in offsets.items() if tp in assigned}
+        begun = {
+            tp: starts[tp] if at is None else at
+            for tp, at in offsets.items()
+            if tp in assigned and (tp not in self.places or self.places[tp].seek < seek)
+        }
         for tp, offset in begun.items():
             consumer.seek(aiokafka.ensure_aiokafka_TP(tp), offset)
             self.places[tp] = Place(seek, offset)
@@ -136,7 +143,7 @@ class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):
         if state is None or not state.has_valid_position or (position := state.position) == place.offset:
             return []
         self.places[tp] = Place(place.seek, position)
-        return list(_chunks(tp, records, place, position))
+        return list(batches(tp, records, place, position))
 
     def state(self, tp: TP) -> Any:
         """Return what aiokafka knows of a partition; None when it is not assigned."""
@@ -151,7 +158,7 @@ class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):
             if known:
                 await self._ensure_consumer().commit(known)
         except KafkaError as error:
-            log.warning("offsets not committed", why=str(error))
+            log.warning("offsets not committed", why=type(error).__name__)
             return False
         self.tp_last_committed_at.update(dict.fromkeys(offsets, monotonic()))
         return bool(known)
@@ -204,13 +211,12 @@ class BatchConsumer(aiokafka.Consumer):
     async def begin(self, offsets: Mapping[TP, int | None], seek: int) -> dict[TP, int]:
         """Fetch each partition from an offset on, the log's start for None; return where each begins.
 
-        Partitions that are not assigned any more are left out.
+        Left out are those that are not assigned any more, or were sought under a higher number meanwhile.
         """
         begun: dict[TP, int] = await self._thread.begin(offsets, seek)
-        for tp, offset in begun.items():
-            self._acked.pop(tp, None)
-            self._acked_index.pop(tp, None)
-            self._committed_offset[tp] = offset or None
+        for tp in begun:
+            # What the last owner could not commit any more, this one does: lag tools would be wrong until new records.
+            self._committed_offset.pop(tp, None)
             self.release(tp)
         return begun
 
@@ -276,7 +282,8 @@ def register() -> None:
     TRANSPORTS.aliases[SCHEME] = f"{__name__}:BatchTransport"
 
 
-def _chunks(tp: TP, records: Sequence[Raw], place: Place, end: int) -> Iterator[RecordBatch]:
+def batches(tp: TP, records: Sequence[Raw], place: Place, end: int) -> Iterator[RecordBatch]:
+    """Yield what was fetched from a place up to an offset, a chunk at a time; of nothing, a batch without records."""
     begin = place.offset
     for start in range(0, max(len(records), 1), CHUNK):
         chunk = records[start : start + CHUNK]

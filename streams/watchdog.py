@@ -18,6 +18,9 @@ STALLED = 70
 BROKEN = 71
 KILLED = 137
 
+Ending = Callable[[int], None]
+"""How a process ends, with the status given."""
+
 BREAKER_WINDOW = 1_000
 BREAKER_SHARE = 0.95
 
@@ -30,8 +33,9 @@ def end(code: int) -> None:
 class Breaker:
     """Ends the process when of a thousand records nearly all are bad: then it is the code, or a whole upstream."""
 
-    def __init__(self) -> None:
+    def __init__(self, ending: Ending = end) -> None:
         self._records = self._bad = 0
+        self._end = ending
 
     def count(self, records: int, bad: int) -> None:
         """Count what was read, and how much of it was bad."""
@@ -40,7 +44,7 @@ class Breaker:
             return
         if self._bad >= BREAKER_SHARE * self._records:
             log.critical("nearly everything is bad", records=self._records, bad=self._bad)
-            end(POISONED)
+            self._end(POISONED)
         self._records = self._bad = 0
 
 
@@ -51,10 +55,13 @@ class Watchdog:
     milliseconds.
     """
 
-    def __init__(self, lanes: Mapping[tuple[str, int], Lane], inflow: Inflow, stalled_after: int) -> None:
+    def __init__(
+        self, lanes: Mapping[tuple[str, int], Lane], inflow: Inflow, stalled_after: int, ending: Ending = end
+    ) -> None:
         self._lanes = lanes
         self._inflow = inflow
         self._patience = stalled_after / 1000
+        self._end = ending
         self._unassigned_since: float | None = time()
 
     def expect_assignment(self) -> None:
@@ -78,7 +85,7 @@ class Watchdog:
         """End the process when it has stalled. To be called often: what has had no work starts anew."""
         if (name := self.stalled()) is not None:
             log.critical("stalled", at=name, seconds=self._patience, **self._described(name))
-            end(STALLED)
+            self._end(STALLED)
         for lane in self._lanes.values():
             if not self._has_work(lane):
                 lane.last_progress = time()
@@ -105,7 +112,7 @@ def _inputs(lane: Lane) -> list[TP]:
     return [TP(topic.name, lane.partition) for topic in lane.processor.inputs]
 
 
-def failpoint(named: str) -> Callable[[str], None]:
+def failpoint(named: str, ending: Ending = end) -> Callable[[str], None]:
     """Return what dies, without a word, when the protocol reaches a step; for fault tests.
 
     "committed" dies at the first such step of the process, "committed@7" at the seventh; "" never.
@@ -117,6 +124,6 @@ def failpoint(named: str) -> Callable[[str], None]:
         if step == name:
             left[0] -= 1
             if not left[0]:
-                end(KILLED)
+                ending(KILLED)
 
     return reached
