@@ -2,14 +2,35 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
+from typing import Protocol
 
 import structlog
 from faust.types import TP
 
 from streams.inbound import Raw
-from streams.transport import BatchConsumer, RecordBatch
+from streams.transport import RecordBatch
 
 log = structlog.get_logger()
+
+
+class Fetching(Protocol):
+    """What is asked of the consumer; see BatchConsumer."""
+
+    async def begin(self, offsets: Mapping[TP, int | None], seek: int) -> dict[TP, int]:
+        """Fetch partitions from these offsets on, the log's start for None; return where each begins."""
+        ...
+
+    def highwater(self, tp: TP) -> int | None:
+        """Return the end of what can be read of a partition; None while unknown."""
+        ...
+
+    def hold(self, partition: TP) -> None:
+        """Fetch no more of a partition."""
+        ...
+
+    def release(self, partition: TP) -> None:
+        """Fetch a partition again."""
+        ...
 
 
 class Inflow:
@@ -20,7 +41,7 @@ class Inflow:
     """
 
     def __init__(self, most: int, few: int) -> None:
-        self._consumer: BatchConsumer | None = None
+        self._consumer: Fetching | None = None
         self._numbers = count(1)
         self._seeks: dict[TP, int] = {}
         self._read: dict[TP, dict[str, int]] = {}
@@ -28,7 +49,7 @@ class Inflow:
         self._most, self._few = most, few
 
     async def begin(
-        self, consumer: BatchConsumer, offsets: Mapping[TP, int | None], readers: Mapping[TP, Collection[str]]
+        self, consumer: Fetching, offsets: Mapping[TP, int | None], readers: Mapping[TP, Collection[str]]
     ) -> None:
         """Fetch partitions from these offsets on, the log's start for None, for the lanes that read each."""
         seek = next(self._numbers)

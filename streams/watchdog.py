@@ -84,13 +84,13 @@ class Watchdog:
     def watch(self) -> None:
         """End the process when it has stalled. To be called often: what has had no work starts anew."""
         if (name := self.stalled()) is not None:
-            log.critical("stalled", at=name, seconds=self._patience, **self._described(name))
+            log.critical("stalled", at=name, seconds=self._patience, **self.described(name))
             self._end(STALLED)
         for lane in self._lanes.values():
             if not self._has_work(lane):
                 lane.last_progress = time()
 
-    def _described(self, name: str) -> dict[str, Any]:
+    def described(self, name: str) -> dict[str, Any]:
         """Return what a lane waits for, for whoever has to find out why it stalled."""
         lane = next((lane for lane in self._lanes.values() if lane.name == name), None)
         if lane is None:
