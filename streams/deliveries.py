@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -13,30 +14,30 @@ CLOSING_SECONDS = 30
 
 
 class Undelivered(RuntimeError):
-    """The broker refused a record for good."""
+    """The broker refused a record for good, or did not take it in time."""
 
 
 class Deliveries:
     """An idempotent librdkafka producer for asyncio, one for a whole worker.
 
-    Keys go to partitions by murmur2, as Java and Faust clients do it. librdkafka retries by itself for as long as
-    `timeout_ms`; what it then gives up on raises Undelivered.
+    Keys go to partitions by murmur2, as Java and Faust clients do it. librdkafka retries by itself. A batch that is not
+    in the log after `timeout_ms` raises Undelivered: then end the process, which takes what is still queued with it.
     """
 
     def __init__(self, bootstrap: str, timeout_ms: int = 120_000) -> None:
+        self._timeout = timeout_ms / 1000
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
-                # A record that times out must not be overtaken: its reader would take it for a repeat.
-                "enable.gapless.guarantee": True,
                 "partitioner": "murmur2_random",
                 "linger.ms": 1,
                 "compression.type": "lz4",
                 "message.max.bytes": 32 * 1024 * 1024,
                 "queue.buffering.max.messages": 1_000_000,
                 "queue.buffering.max.kbytes": 512 * 1024,
-                "delivery.timeout.ms": timeout_ms,
+                # Never: one that librdkafka gave up on could be overtaken, and its reader take it for a repeat.
+                "delivery.timeout.ms": 0,
             }
         )
 
@@ -45,10 +46,13 @@ class Deliveries:
         reports = _Reports(len(said))
         for n, each in enumerate(said):
             await self._send(each, _headers(task, sequence, n, each), reports)
+        deadline = monotonic() + self._timeout
         # Polled from the loop, not from a thread: every report would make two threads wait for each other.
         while reports.missing:
             self._producer.poll(0)
             if reports.missing:
+                if monotonic() > deadline:
+                    raise Undelivered(f"the broker has not taken all that {task} said within {self._timeout:g} s")
                 await asyncio.sleep(POLL_SECONDS)
         if reports.error is not None:
             raise Undelivered(f"the broker did not take all that {task} said: {reports.error}")
