@@ -29,7 +29,8 @@ Told = Callable[[str], None]
 def baselines(protocol: Protocol, vectors: Path | None = None, told: Told = lambda _: None) -> dict[str, Metrics]:
     """Return the handbook's metrics of headrace and of each batch model on the test days.
 
-    `vectors` is read when it exists, and else written for the next time. Raises RuntimeError without real data.
+    `vectors` is read when it exists, and else written for the next time. Raises RuntimeError without real data, and
+    for vectors that end before the test days do.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = vectors or Path(folder) / "vectors.parquet"
@@ -41,7 +42,10 @@ def baselines(protocol: Protocol, vectors: Path | None = None, told: Told = lamb
             protocol.days,
             protocol.label_delay_days,
         )
-        return (compare_by_week if protocol.by_week else compare)(read_examples(path), period)
+        examples = read_examples(path)
+        if examples.day.max() < period.first_day + period.days - 1:
+            raise RuntimeError(f"{path} ends before the last test day: leave it out, or write it anew")
+        return (compare_by_week if protocol.by_week else compare)(examples, period)
 
 
 def write_vectors(path: Path, protocol: Protocol, told: Told) -> None:

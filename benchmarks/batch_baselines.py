@@ -142,7 +142,7 @@ def nightly_lightgbm() -> Any:
 
 BATCH_MODELS: dict[str, Callable[[], Any]] = {
     "logistic_regression": lambda: make_pipeline(
-        SimpleImputer(strategy="constant", fill_value=0.0),
+        SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True),
         StandardScaler(),
         LogisticRegression(max_iter=1_000, random_state=0),
     ),

@@ -1,13 +1,19 @@
 """Batch models beside headrace: what they may learn from, and on which days they are judged."""
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 for peer in ("lightgbm", "xgboost", "sklearn"):
     pytest.importorskip(peer, reason="the peers are not installed: uv sync --all-groups")
 
+from benchmarks.baselines import baselines  # noqa: E402
 from benchmarks.batch_baselines import Examples, Period, compare, compare_by_week, refitted_nightly  # noqa: E402
 from benchmarks.drift import drift, figures, over_seeds  # noqa: E402
+from streams.evaluation import Protocol  # noqa: E402
 from streams.simulator import World  # noqa: E402
 
 DAYS, PER_DAY = 30, 60
@@ -58,6 +64,15 @@ def test_weeks_are_judged_on_their_own_and_averaged() -> None:
     known, period = examples(), Period(first_day=16, days=14, delay_days=7)
     weeks = [compare(known, week)["headrace"]["auc"] for week in period.weeks()]
     assert compare_by_week(known, period)["headrace"]["auc"] == pytest.approx(np.mean(weeks))
+
+
+def test_vectors_that_end_before_the_test_days_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.parquet"
+    days = [datetime(2018, 7, day, tzinfo=UTC) for day in range(1, 31)]
+    columns = {"event_id": days, "event_time": days, "customer": ["c"] * 30, "amount": [1.0] * 30, "label": [True] * 30}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    with pytest.raises(RuntimeError, match="ends before the last test day"):
+        baselines(Protocol(datetime(2018, 7, 25)), path)
 
 
 def test_figures_over_seeds_are_the_mean_and_the_lowest() -> None:
