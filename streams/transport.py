@@ -152,6 +152,10 @@ class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit, and return whether the broker took it. A refusal ends Faust's own consumer; here it is no harm."""
+        # In a rebalance the broker refuses the generation, for which aiokafka leaves the group and joins it anew: the
+        # next rebalance, in which the next member commits, and so on for ever.
+        if self.app.rebalancing:
+            return False
         assigned = self.assignment()
         known = {aiokafka.ensure_aiokafka_TP(tp): at for tp, at in offsets.items() if tp in assigned}
         try:
