@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
-from typing import Any
 
 import faust
 import msgspec
@@ -79,7 +78,7 @@ class CustomerHop:
 
     def step(self, state: Totals | None, record: AnyRecord, tables: Tables) -> tuple[Totals, Iterable[Said]]:
         """Return the customer's next state, and the enriched transaction."""
-        numbers, enriched = customer_step(state.numbers if state else None, as_dict(record.message))
+        numbers, enriched = customer_step(state.numbers if state else None, msgspec.structs.asdict(record.message))
         return Totals(tuple(numbers)), (Said(self._enriched, Enriched(**enriched)),)
 
 
@@ -98,7 +97,7 @@ class TerminalHop:
 
     def step(self, state: Totals | None, record: AnyRecord, tables: Tables) -> tuple[Totals, Iterable[Said]]:
         """Return the terminal's next state, and the scored transaction."""
-        numbers, result = self._terminal.step(state.numbers if state else None, as_dict(record.message))
+        numbers, result = self._terminal.step(state.numbers if state else None, msgspec.structs.asdict(record.message))
         return Totals(tuple(numbers)), (Said(self._scored, Scored(**result)),)
 
 
@@ -114,11 +113,6 @@ class ServingStore(RedisStore):
         said = [each for each in unpack(commit.outbox) if each.topic == self._results]
         served = tuple(Served(f"{self._results}:{each.key}", each.value, KEEP_MS) for each in said)
         await super().commit(task, epoch, msgspec.structs.replace(commit, served=served))
-
-
-def as_dict(message: msgspec.Struct) -> dict[str, Any]:
-    """Return a message as the dictionary the reference function works on."""
-    return {name: getattr(message, name) for name in message.__struct_fields__}
 
 
 def reference_pipeline(source: str, results: str) -> Pipeline:

@@ -60,18 +60,16 @@ def headers_of(record_id: str, topic: str, source: str, time_ms: int, tenant: st
     b'headrace.transactions'
     """
     headers = [
-        SPECIFIED,
-        ("ce_id", record_id.encode()),
         *_constant(topic, source),
+        ("ce_id", record_id.encode()),
         ("ce_time", b"%s.%03dZ" % (_second(time_ms // 1_000), time_ms % 1_000)),
-        JSON_CONTENT,
     ]
     return headers if tenant == "default" else [*headers, ("ce_tenant", tenant.encode())]
 
 
 @lru_cache(1_024)
 def _constant(topic: str, source: str) -> Headers:
-    return [("ce_source", source.encode()), ("ce_type", (TYPE_PREFIX + topic).encode())]
+    return [SPECIFIED, ("ce_source", source.encode()), ("ce_type", (TYPE_PREFIX + topic).encode()), JSON_CONTENT]
 
 
 @lru_cache(8_192)

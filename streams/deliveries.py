@@ -45,7 +45,10 @@ class Deliveries:
         """Produce everything a commit said, and return once the broker has it. Raises Undelivered."""
         reports = _Reports(len(said))
         for n, each in enumerate(said):
-            await self._send(each, _headers(task, sequence, n, each), reports)
+            headers = _headers(task, sequence, n, each)
+            while not self._queued(each, headers, reports):
+                self._producer.poll(0)
+                await asyncio.sleep(POLL_SECONDS)
         deadline = monotonic() + self._timeout
         # Polled from the loop, not from a thread: every report would make two threads wait for each other.
         while reports.missing:
@@ -57,19 +60,15 @@ class Deliveries:
         if reports.error is not None:
             raise Undelivered(f"the broker did not take all that {task} said: {reports.error}")
 
-    async def _send(self, said: Outbound, headers: Headers, reports: "_Reports") -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    said.topic, said.value, said.key.encode(), headers=headers, on_delivery=reports.take
-                )
-            except BufferError:
-                self._producer.poll(0)
-                await asyncio.sleep(POLL_SECONDS)
-            except KafkaException as error:
-                raise Undelivered(f"{said.topic}: {said.id} cannot be produced: {error}") from error
-            else:
-                return
+    def _queued(self, said: Outbound, headers: Headers, reports: "_Reports") -> bool:
+        """Hand a record to librdkafka, and return whether it had room. Raises Undelivered."""
+        try:
+            self._producer.produce(said.topic, said.value, said.key, headers=headers, on_delivery=reports.take)
+        except BufferError:
+            return False
+        except KafkaException as error:
+            raise Undelivered(f"{said.topic}: {said.id} cannot be produced: {error}") from error
+        return True
 
     def close(self) -> None:
         """Wait for what is on its way, and stop."""

@@ -3,7 +3,9 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from schemas.cloudevents import read as envelope
 from schemas.errors import BadMessage
@@ -33,14 +35,18 @@ class Raw(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-class Inbound(NamedTuple):
-    """One record that was read: what it is (or the dead letter it became), and what it repeats if it was said twice."""
+class Inbound(msgspec.Struct, frozen=True, gc=False):
+    """One record that was read: what it is (or the dead letter it became), and what it repeats if it was said twice.
+
+    `key` and `time` (milliseconds) are the record's own.
+    """
 
     topic: AnyTopic
     offset: int
     time: int
     record: AnyRecord
     origin: Origin | None
+    key: str
 
     @property
     def bad(self) -> bool:
@@ -58,29 +64,35 @@ class Edge:
     def admit(self, topic: AnyTopic, partition: int, raws: Sequence[Raw]) -> list[Inbound]:
         """Return each raw record as an inbound one. Never raises for what is in them."""
         decoded = topic.decode_batch([raw.value for raw in raws], self._tokeniser)
-        return [
-            self._dead(topic, partition, raw, message)
-            if isinstance(message, BadMessage)
-            else self._placed(topic, partition, raw, message)
-            for raw, message in zip(raws, decoded, strict=True)
-        ]
-
-    def _placed(self, topic: AnyTopic, partition: int, raw: Raw, message: Any) -> Inbound:
-        said, identity, source, watermark = None, message.event_id, 0, None
-        if raw.headers:
+        # What an app publishes is never taken for our own, whatever its headers claim.
+        place = self._published if issubclass(topic.model, Event) else self._said
+        admitted = []
+        for raw, message in zip(raws, decoded, strict=True):
             try:
-                # What an app publishes is never taken for our own, whatever its headers claim.
-                said = None if isinstance(message, Event) else origin(raw.headers)
-                if said is None:
-                    identity = envelope(raw.headers).record_id(message.event_id)
-                else:
-                    identity, source, watermark = said.id, int(said.task.rpartition("/")[2]), said.watermark
+                if isinstance(message, BadMessage):
+                    raise message
+                admitted.append(place(topic, partition, raw, message))
             except BadMessage as bad:
-                return self._dead(topic, partition, raw, bad)
-            except ValueError as error:
-                return self._dead(topic, partition, raw, BadMessage("bad_header", f"the headers say: {error}"))
-        record: AnyRecord = Record(topic, message, identity, partition, raw.offset, source, watermark)
-        return Inbound(topic, raw.offset, topic.time(message), record, said)
+                admitted.append(self._dead(topic, partition, raw, bad))
+        return admitted
+
+    def _published(self, topic: AnyTopic, partition: int, raw: Raw, message: Any) -> Inbound:
+        identity = message.event_id
+        if raw.headers:
+            identity = envelope(raw.headers).record_id(identity)
+        record: AnyRecord = Record(topic, message, identity, partition, raw.offset)
+        return Inbound(topic, raw.offset, topic.time(message), record, None, topic.key(message))
+
+    def _said(self, topic: AnyTopic, partition: int, raw: Raw, message: Any) -> Inbound:
+        try:
+            said = origin(raw.headers or ())
+            source = 0 if said is None else said.source()
+        except ValueError as error:
+            raise BadMessage("bad_header", f"the headers say: {error}") from None
+        if said is None:
+            return self._published(topic, partition, raw, message)
+        record: AnyRecord = Record(topic, message, said.id, partition, raw.offset, source, said.watermark)
+        return Inbound(topic, raw.offset, topic.time(message), record, said, topic.key(message))
 
     def _dead(self, topic: AnyTopic, partition: int, raw: Raw, bad: BadMessage) -> Inbound:
         letter = DeadLetter(
@@ -97,7 +109,7 @@ class Edge:
             code_version=CODE_VERSION,
         )
         record: AnyRecord = Record(DEAD_LETTERS, letter, f"{letter.event_id}>edge.0", partition, raw.offset)
-        return Inbound(topic, raw.offset, -1, record, None)
+        return Inbound(topic, raw.offset, -1, record, None, letter.event_id)
 
     def _sealed(self, plain: bytes | None) -> str | None:
         return None if plain is None else b64encode(self._seal.close(plain)).decode()

@@ -234,7 +234,7 @@ class Lane:
 
     async def _load(self, fresh: Sequence[Inbound]) -> None:
         """Read the states that the batch needs and the cache lacks, those of dues to come included."""
-        keys = dict.fromkeys(item.record.key for item in fresh if not item.bad)
+        keys = dict.fromkeys([item.key for item in fresh if not item.bad])
         reach = max([self._task.watermark, *map(_reach, fresh)])
         await self._cache.load([*keys, *(key for key in self._task.due_keys(reach) if key not in keys)])
 
@@ -246,7 +246,7 @@ class Lane:
                 said.append(item.record)
                 self.counts["dead_letters"] += 1
             else:
-                said.extend(self._task.step(item.record))
+                said += self._task.take(item.record, item.key, item.time)
         self.counts["records"] += len(fresh)
         self.counts["said"] += len(said)
         return said

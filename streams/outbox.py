@@ -1,19 +1,23 @@
 """The outbox: what a batch said, byte for byte, as it is stored with the batch and then produced."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Annotated
 
 import msgspec
 
 from schemas.records import AnyRecord
 
 HEADER = "headrace"
-"""The header by which headrace knows its own records: task, sequence, number, watermark, id."""
+"""The header by which headrace knows its own records: an Origin as a JSON list."""
 
 Headers = list[tuple[str, bytes]]
 
 
-class Outbound(msgspec.Struct, frozen=True, array_like=True):
+Whole = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
+
+
+class Outbound(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One record on its way out. `watermark` is its task's, in milliseconds."""
 
     topic: str
@@ -25,18 +29,24 @@ class Outbound(msgspec.Struct, frozen=True, array_like=True):
     internal: bool
 
 
-class Origin(NamedTuple):
-    """Where a record of ours was said: as number `n` of a task's commit `sequence`."""
+class Origin(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where a record of ours was said: as number `n` of a task's commit `sequence`, under its watermark."""
 
     task: str
-    sequence: int
-    n: int
-    watermark: int
+    sequence: Whole
+    n: Whole
+    watermark: Whole
     id: str
+
+    def source(self) -> int:
+        """Return the partition of the task. Raises ValueError when its name has none."""
+        return _partition(self.task)
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Outbound])
+_origin_encoder = msgspec.json.Encoder()
+_origin_decoder = msgspec.json.Decoder(Origin)
 
 
 def outbound(record: AnyRecord, value: bytes) -> Outbound:
@@ -65,24 +75,24 @@ def unpack(outbox: bytes) -> list[Outbound]:
 
 def origin_header(task: str, sequence: int, n: int, said: Outbound) -> tuple[str, bytes]:
     """Return the header that tells where a record was said."""
-    return HEADER, f"{task}|{sequence}|{n}|{said.watermark}|{said.id}".encode()
+    return HEADER, _origin_encoder.encode(Origin(task, sequence, n, said.watermark, said.id))
 
 
 def origin(headers: Sequence[tuple[str, bytes | None]]) -> Origin | None:
     """Return where a record was said, or None when it is not one of ours. Raises ValueError for a broken header.
 
-    >>> origin([("headrace", b"fraud/3|7|0|1000|tx-1>features.0>fraud.0")]).task
+    >>> origin([("headrace", b'["fraud/3",7,0,1000,"tx-1>features.0>fraud.0"]')]).task
     'fraud/3'
     """
     for name, value in headers:
         if name == HEADER:
-            task, sequence, n, watermark, identity = (value or b"").decode().split("|", 4)
-            return Origin(task, _whole(sequence), _whole(n), _whole(watermark), identity)
+            try:
+                return _origin_decoder.decode(value or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise ValueError(f"{HEADER}: {error}") from None
     return None
 
 
-def _whole(text: str) -> int:
-    number = int(text)
-    if number.bit_length() > 63:
-        raise ValueError(f"{text[:20]} has more than 63 bits")
-    return number
+@lru_cache(4_096)
+def _partition(task: str) -> int:
+    return int(task.rpartition("/")[2])

@@ -15,8 +15,9 @@ def unheard(items: Iterable[Inbound], heard: Heard) -> Iterator[Inbound]:
     not follow the last one was heard already. Records from outside have no place: they all pass.
     """
     for item in items:
-        if item.origin is not None:
-            source, place = f"{item.origin.task}>{item.topic.name}", (item.origin.sequence, item.origin.n)
+        origin = item.origin
+        if origin is not None:
+            source, place = f"{origin.task}>{item.topic.name}", (origin.sequence, origin.n)
             if place <= heard.get(source, (-1, -1)):
                 continue
             heard[source] = place

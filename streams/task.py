@@ -64,8 +64,12 @@ class Task:
 
     def step(self, record: AnyRecord) -> list[AnyRecord]:
         """Step every due that the record's time passes, then the record; return what is said, each with its id."""
+        return self.take(record, record.topic.key(record.message), record.topic.time(record.message))
+
+    def take(self, record: AnyRecord, key: str, time: int) -> list[AnyRecord]:
+        """Do as `step` does, for whoever knows the record's key and time already."""
         said: list[AnyRecord] = []
-        watermark, time = record.watermark, record.topic.time(record.message)
+        watermark = record.watermark
         self.reached = max(self.reached, time)
         if watermark is None:
             watermark = time - record.topic.lateness_ms
@@ -74,7 +78,7 @@ class Task:
         self.watermark = max(self.watermark, watermark)
         if self._dues and self._dues[0][0] < self.watermark:
             self._step_dues(said)
-        self._step_one(record, record.topic.key(record.message), said)
+        self._step_one(record, key, said)
         return said
 
     def _step_one(self, record: AnyRecord, key: str, said: list[AnyRecord]) -> None:

@@ -12,7 +12,7 @@ from streams.running import local
 from streams.settings import Settings
 from streams.topic_admin import KafkaAway
 
-GC_THRESHOLDS = (100_000, 20, 50)
+GC_THRESHOLDS = (500_000, 20, 50)
 
 
 def worker_command() -> None:

@@ -68,4 +68,4 @@ def arrived(topic: AnyTopic, offset: int, message: Any, origin: Origin | None = 
     """Return a message as it was read at an offset of partition 0; with an origin, as something we said ourselves."""
     identity, watermark = (origin.id, origin.watermark) if origin else (f"{topic.name}-{offset}", None)
     record = Record(topic, message, identity, 0, offset, 0, watermark)
-    return Inbound(topic, offset, topic.time(message), record, origin)
+    return Inbound(topic, offset, topic.time(message), record, origin, topic.key(message))

@@ -328,7 +328,9 @@ def test_a_dead_letter_goes_out_in_its_turn_and_costs_only_itself() -> None:
     house = House(logs([("ann", 1), ("bob", 2)]))
     place: dict[str, Any] = {"topic": "visits", "partition": 0, "offset": 2}
     letter = DeadLetter(event_id="visits/0/2", event_time=3, reason="empty", detail="", value="", **place)
-    house.logs["visits"].append(Inbound(VISITS, 2, -1, record(letter, DEAD_LETTERS, id="visits/0/2>edge.0"), None))
+    house.logs["visits"].append(
+        Inbound(VISITS, 2, -1, record(letter, DEAD_LETTERS, id="visits/0/2>edge.0"), None, letter.event_id)
+    )
     lane = asyncio.run(house.live())
     assert [each.id for each in house.broker.said() if each.topic == DEAD_LETTERS.name] == ["visits/0/2>edge.0"]
     assert lane.counts["dead_letters"] == 1
@@ -366,7 +368,7 @@ def test_results_for_readers_and_progress_are_written_with_the_states() -> None:
         lane = house.lane(CustomerFeatures())
         await lane.claim()
         message = transaction("a", user="ann")
-        lane.put("transactions", [Inbound(TRANSACTIONS, 0, message.time_ms(), record(message), None)])
+        lane.put("transactions", [Inbound(TRANSACTIONS, 0, message.time_ms(), record(message), None, message.user)])
         await finished(lane, {Position("transactions", 0): 0})
         reader = Reader(store.values)
         assert b'"event_id":"a"' in (await reader.user_features("ann") or b"")
