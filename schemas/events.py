@@ -1,6 +1,6 @@
 """What upstream apps publish: transactions, clicks, offers, feedback and profiles."""
 
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
@@ -17,6 +17,8 @@ _TIME: dict[str, Any] = {
 
 
 EPOCH_DAY = date(1970, 1, 1).toordinal()
+_KNOWN = "_time_ms"
+"""Where an event keeps its time in milliseconds, asked for at every step, with the `event_time` that this is of."""
 
 
 class Event(BaseModel):
@@ -46,9 +48,17 @@ class Event(BaseModel):
 
     def time_ms(self) -> int:
         """Return the event time in milliseconds since 1970 UTC."""
-        at = self.event_time
-        seconds = (at.toordinal() - EPOCH_DAY) * 86_400 + at.hour * 3_600 + at.minute * 60 + at.second
-        return seconds * 1_000 + (at.microsecond + 500) // 1_000
+        fields = self.__dict__
+        at = fields["event_time"]
+        known: tuple[datetime, int] | None = fields.get(_KNOWN)
+        if known is None or known[0] is not at:
+            known = fields[_KNOWN] = (at, _milliseconds(at))
+        return known[1]
+
+
+def _milliseconds(at: datetime) -> int:
+    seconds = (at.toordinal() - EPOCH_DAY) * 86_400 + at.hour * 3_600 + at.minute * 60 + at.second
+    return seconds * 1_000 + (at.microsecond + 500) // 1_000
 
 
 class Transaction(Event):
