@@ -79,9 +79,9 @@ class Customer(msgspec.Struct):
     peaks: dict[str, list[tuple[int, float]]] = {}
     surprises: list[Surprise] = []
     frauds: list[tuple[int, bool]] = []
-    terminals: list[str] = []
-    countries: list[str] = []
-    devices: list[str] = []
+    terminals: dict[str, None] = {}
+    countries: dict[str, None] = {}
+    devices: dict[str, None] = {}
     place: Place | None = None
     late: int = 0
     duplicates: int = 0
@@ -134,8 +134,9 @@ class CustomerFeatures:
         newest = state.trails[0].watched
         self._remember(state, message.event_id, time)
         unit = message.currency
-        fields: dict[str, Any] = {name: getattr(message, name, None) for name in self._fields}
-        fields["amount"], fields["fraud"] = minor_units(message.amount, unit), 0
+        fields: dict[str, Any] = {"amount": minor_units(message.amount, unit), "fraud": 0}
+        for name in self._fields:
+            fields[name] = getattr(message, name, None)
         if time >= newest - self._lateness:
             self.features.observe(state.trails, time, message.event_id, unit, fields)
         else:
@@ -177,7 +178,7 @@ class CustomerFeatures:
             state.genuine[unit] = Usual()
         genuine = state.genuine[unit]
         z = usual.z(amount)
-        place = Place.of(message, time)
+        place = None if message.latitude is None else Place.of(message, time)
         derived = (
             z,
             log_ratio_to_mean(amount, values[self._mean_at], values[-1]),
@@ -189,9 +190,9 @@ class CustomerFeatures:
             (time - newest) / 1000.0 if newest >= 0 else nan,
             (time - state.first_seen) / DAY,
             is_new(state.terminals, message.counterparty()),
-            is_new(state.countries, message.country),
-            is_new(state.devices, message.device),
-            speed(state.place, place),
+            nan if message.country is None else is_new(state.countries, message.country),
+            nan if message.device is None else is_new(state.devices, message.device),
+            nan if place is None else speed(state.place, place),
         )
         state.place = place or state.place
         usual.add(amount)

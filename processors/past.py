@@ -18,6 +18,7 @@ LEAST_DEVIATION = 0.1
 LEAST_AMOUNT = 0.01
 REMEMBERED = 64
 EARTH_KM = 6371.0
+_HALVING = -log(2)
 
 
 class Usual(msgspec.Struct, array_like=True):
@@ -36,7 +37,9 @@ class Usual(msgspec.Struct, array_like=True):
         """Return how many standard deviations above its past `value` is; NaN before three values."""
         if self.count < 3:
             return nan
-        return (value - self.mean) / (max(self.deviation, LEAST_DEVIATION * self.mean) + LEAST_AMOUNT)
+        mean, deviation = self.mean, self.deviation
+        least = LEAST_DEVIATION * mean
+        return (value - mean) / ((deviation if deviation > least else least) + LEAST_AMOUNT)
 
     def log_ratio(self, value: float) -> float:
         """Return log of `value` over the mean of its past; NaN before three values."""
@@ -44,15 +47,16 @@ class Usual(msgspec.Struct, array_like=True):
 
     def add(self, value: float) -> None:
         """Take in one value."""
-        if self.count >= 10:
-            reach = WINSOR * (self.deviation + LEAST_DEVIATION * self.mean)
-            value = min(max(value, self.mean - reach), self.mean + reach)
-        self.count += 1
-        step = value - self.mean
-        self.mean += step / self.count
-        self.m2 += step * (value - self.mean)
-        if self.count > 1:
-            self.deviation = sqrt(self.m2 / (self.count - 1))
+        count, mean = self.count + 1, self.mean
+        if count > 10:
+            reach = WINSOR * (self.deviation + LEAST_DEVIATION * mean)
+            value = min(max(value, mean - reach), mean + reach)
+        step = value - mean
+        mean += step / count
+        self.count, self.mean = count, mean
+        self.m2 += step * (value - mean)
+        if count > 1:
+            self.deviation = sqrt(self.m2 / (count - 1))
 
 
 class Surprise(msgspec.Struct):
@@ -98,18 +102,23 @@ def known_frauds(frauds: list[tuple[int, bool]], time: int) -> tuple[float, floa
     """Return the weight of known frauds (time, whether it surprised), halved every 7 days: all, and surprising ones."""
     if not frauds:
         return 0.0, 0.0
-    weights = [(exp(-log(2) * (time - at) / FRAUD_HALF_LIFE), surprising) for at, surprising in frauds]
-    return sum(weight for weight, _ in weights), sum(weight for weight, surprising in weights if surprising)
+    known: float = 0
+    surprised: float = 0
+    for at, surprising in frauds:
+        weight = exp(_HALVING * (time - at) / FRAUD_HALF_LIFE)
+        known += weight
+        if surprising:
+            surprised += weight
+    return known, surprised
 
 
-def is_new(known: list[str], value: str | None) -> float:
-    """Return 1 when a value was never seen, 0 when it was, NaN when there is none; and remember it."""
-    if value is None:
-        return nan
+def is_new(known: dict[str, None], value: str) -> float:
+    """Return 1 when a value was never seen, 0 when it was; and remember it, but no more than the latest to be new."""
     if value in known:
         return 0.0
-    known.append(value)
-    del known[:-REMEMBERED]
+    known[value] = None
+    if len(known) > REMEMBERED:
+        del known[next(iter(known))]
     return 1.0
 
 

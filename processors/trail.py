@@ -75,26 +75,34 @@ class Trail(msgspec.Struct, array_like=True):
     def advance(self, windows: Windows, time: int) -> None:
         """Move every span on to `time`, which is not before `watched`."""
         self.watched = time
-        times, spans = self.times, self.spans
+        times, units, rows = self.times, self.units, self.rows
         size = len(times)
-        for index, (delay, reach) in enumerate(windows):
-            span = spans[index]
-            hi = before = span.hi
-            end = time - delay
+        # Both loops are `_fold`, written out: an event enters and leaves every window, one or two at a time.
+        for (delay, reach), span in zip(windows, self.spans, strict=True):
+            totals, hi, end = span.totals, span.hi, time - delay
             while hi < size and times[hi] <= end:
+                row, total = rows[hi], totals.get(units[hi])
+                if total is None:
+                    total = totals[units[hi]] = [0] * (len(row) + 1)
+                total[0] += 1
+                column = 1
+                for value in row:
+                    total[column] += value
+                    column += 1
                 hi += 1
-            if hi > before:
-                self._fold(span.totals, before, hi, 1)
-                span.hi = hi
+            span.hi = hi
             if reach is None:
                 continue
-            lo = before = span.lo
-            start = time - reach
+            lo, start = span.lo, time - reach
             while lo < hi and times[lo] <= start:
+                total = totals[units[lo]]
+                total[0] -= 1
+                column = 1
+                for value in rows[lo]:
+                    total[column] -= value
+                    column += 1
                 lo += 1
-            if lo > before:
-                self._fold(span.totals, before, lo, -1)
-                span.lo = lo
+            span.lo = lo
 
     def _fold(self, totals: Totals, start: int, stop: int, sign: int) -> None:
         units, rows = self.units, self.rows
