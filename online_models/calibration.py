@@ -19,9 +19,14 @@ FAITH = 20.0
 """Examples that the raw score's own word is worth in every bin."""
 MEMORY = 20_000.0
 """Examples of a bin over which it forgets."""
+KEPT = 1.0 - 1.0 / MEMORY
+"""What is left of a bin after one more example."""
 REFRESH = 50
 """Examples after which the map is drawn anew."""
 LEAST = 1e-9
+
+Tallies = list[list[float]]
+"""Per bin: its examples, the sum of what was said of them, and the sum of what came."""
 
 
 class Bin(msgspec.Struct, frozen=True):
@@ -43,8 +48,10 @@ class Calibration:
 
     def __init__(self) -> None:
         middles = _middles()
-        self._tallies = np.stack((np.full_like(middles, FAITH), FAITH * middles, FAITH * _logistic(middles)))
-        self._table = np.zeros((3, len(TABLE_EDGES) - 1))
+        self._tallies: Tallies = np.stack(
+            (np.full_like(middles, FAITH), FAITH * middles, FAITH * _logistic(middles)), axis=1
+        ).tolist()
+        self._table: Tallies = [[0.0, 0.0, 0.0] for _ in TABLE_EDGES[1:]]
         self._learned = 0
         self._xs: list[float]
         self._ys: list[float]
@@ -65,8 +72,8 @@ class Calibration:
     def learn_one(self, p: float, y: bool) -> None:
         """Learn that the raw score `p` had the label `y`; the table counts what was said before."""
         said, x = self.calibrate(p), _logit(p)
-        _count(self._table, _place(TABLE_EDGES, said), said, y)
-        _count(self._tallies, _place(EDGES, x), x, y)
+        _count(self._table[_place(TABLE_EDGES, said)], said, y)
+        _count(self._tallies[_place(EDGES, x)], x, y)
         self._learned += 1
         if self._learned % REFRESH == 0:
             self._draw()
@@ -77,7 +84,7 @@ class Calibration:
         Every probability was given before its label was learned. A row forgets like the map; empty rows are
         left out.
         """
-        rows = zip(pairwise(TABLE_EDGES), self._table.T.tolist(), strict=True)
+        rows = zip(pairwise(TABLE_EDGES), self._table, strict=True)
         return [
             Bin(low, high, count, predicted / count, observed / count)
             for (low, high), (count, predicted, observed) in rows
@@ -86,7 +93,7 @@ class Calibration:
 
     def snapshot(self) -> bytes:
         """Return all of the state: plain data of some 2 kB."""
-        arrays = (self._tallies, self._table, np.array((self._xs, self._ys)))
+        arrays = (np.array(self._tallies).T, np.array(self._table).T, np.array((self._xs, self._ys)))
         raw = tuple(array.astype("<f8").tobytes() for array in arrays)
         return msgspec.msgpack.encode((self._learned, *raw))
 
@@ -95,30 +102,32 @@ class Calibration:
         learned, *raw = msgspec.msgpack.decode(blob, type=tuple[int, bytes, bytes, bytes])
         tallies, table, drawn = (np.frombuffer(part, "<f8").astype(np.float64) for part in raw)
         self._learned = learned
-        self._tallies, self._table = tallies.reshape(3, -1), table.reshape(3, -1)
+        self._tallies, self._table = tallies.reshape(3, -1).T.tolist(), table.reshape(3, -1).T.tolist()
         self._xs, self._ys = drawn.reshape(2, -1).tolist()
 
     def _draw(self) -> None:
-        counts, sums, hits = _pooled(self._tallies)
-        self._xs = (sums / counts).tolist()
-        self._ys = [_logit(rate) for rate in (hits / counts).tolist()]
+        blocks = _pooled(self._tallies)
+        self._xs = [said / count for count, said, _ in blocks]
+        self._ys = [_logit(hits / count) for count, _, hits in blocks]
 
 
-def _pooled(tallies: Vector) -> Vector:
+def _pooled(tallies: Tallies) -> Tallies:
     """Return the tallies with neighbours merged until rates rise strictly (pool adjacent violators)."""
-    blocks: list[Vector] = []
-    for tally in tallies.T:
+    blocks: Tallies = []
+    for tally in tallies:
         block = tally
         while blocks and blocks[-1][2] / blocks[-1][0] >= block[2] / block[0]:
-            block = blocks.pop() + block
+            before = blocks.pop()
+            block = [before[0] + block[0], before[1] + block[1], before[2] + block[2]]
         blocks.append(block)
-    return np.stack(blocks, axis=1)
+    return blocks
 
 
-def _count(tallies: Vector, place: int, said: float, y: bool) -> None:
-    """Add (1, what was said, what came) to a column, which forgets beyond its memory."""
-    tallies[:, place] *= 1.0 - 1.0 / MEMORY
-    tallies[:, place] += (1.0, said, float(y))
+def _count(tally: list[float], said: float, y: bool) -> None:
+    """Add (1, what was said, what came) to a tally, which forgets beyond its memory."""
+    tally[0] = tally[0] * KEPT + 1.0
+    tally[1] = tally[1] * KEPT + said
+    tally[2] = tally[2] * KEPT + y
 
 
 def _place(edges: tuple[float, ...], value: float) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +11,7 @@ import numpy.typing as npt
 from online_models.base import Vector
 
 Labels = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -45,13 +48,14 @@ class RollingQuality:
     def quality(self) -> Quality:
         """Return the figures of the window; ties for the first `k` places go to the older example."""
         y, p = self._window()
+        ranking = ranked(y, p)
         return Quality(
             count=y.size,
             positives=int(y.sum()),
-            roc_auc=roc_auc(y, p),
-            average_precision=average_precision(y, p),
+            roc_auc=ranking.roc_auc(),
+            average_precision=ranking.average_precision(),
             log_loss=log_loss(y, p),
-            precision_at_k=precision_at(y, p, self.k),
+            precision_at_k=ranking.precision_at(self.k),
         )
 
     def _window(self) -> tuple[Labels, Vector]:
@@ -75,29 +79,55 @@ class RollingQuality:
         self._scores = np.frombuffer(scores, "<f8").astype(np.float64)
 
 
+class Ranking(NamedTuple):
+    """Labels by falling score, of equal scores the older first; `ends` are the positions where the score changes."""
+
+    labels: Labels
+    ends: Places
+    found: Places
+    """The number of positives up to each end."""
+
+    def roc_auc(self) -> float | None:
+        """Return the chance that a positive scores above a negative, ties counting half; None without both."""
+        size = self.labels.size
+        positives = int(self.found[-1]) if size else 0
+        negatives = size - positives
+        if positives == 0 or negatives == 0:
+            return None
+        ends = self.ends
+        middle_ranks = size - ends + (np.diff(ends, prepend=-1) - 1) / 2.0
+        ranks = float(middle_ranks @ np.diff(self.found, prepend=0))
+        return (ranks - positives * (positives + 1) / 2.0) / (positives * negatives)
+
+    def average_precision(self) -> float | None:
+        """Return the mean precision at each positive found, equal scores found at once; None without positives."""
+        positives = int(self.found[-1]) if self.labels.size else 0
+        if positives == 0:
+            return None
+        precision = self.found / (self.ends + 1.0)
+        return float(np.diff(self.found, prepend=0) @ precision) / positives
+
+    def precision_at(self, k: int) -> float | None:
+        """Return the share of positives among the `k` highest scores, or among all when fewer; None without any."""
+        return float(self.labels[:k].mean()) if self.labels.size else None
+
+
+def ranked(y: Labels, scores: Vector) -> Ranking:
+    """Return the labels in the order of their scores, which all figures but the log loss need."""
+    order = np.argsort(-scores, kind="stable")
+    labels: Labels = y[order]
+    ends = np.flatnonzero(np.append(np.diff(scores[order]), 1.0)) if y.size else np.empty(0, np.intp)
+    return Ranking(labels, ends, np.cumsum(labels, dtype=np.intp)[ends])
+
+
 def roc_auc(y: Labels, scores: Vector) -> float | None:
     """Return the chance that a positive scores above a negative, ties counting half; None without both."""
-    positives = int(y.sum())
-    negatives = y.size - positives
-    if positives == 0 or negatives == 0:
-        return None
-    _, group, sizes = np.unique(scores, return_inverse=True, return_counts=True)
-    middle_ranks = np.cumsum(sizes) - (sizes - 1) / 2.0
-    ranks = float(middle_ranks[group[y]].sum())
-    return (ranks - positives * (positives + 1) / 2.0) / (positives * negatives)
+    return ranked(y, scores).roc_auc()
 
 
 def average_precision(y: Labels, scores: Vector) -> float | None:
     """Return the mean precision at each positive found, equal scores found at once; None without positives."""
-    positives = int(y.sum())
-    if positives == 0:
-        return None
-    order = np.argsort(-scores, kind="stable")
-    found = np.cumsum(y[order])
-    last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), y.size - 1)
-    hits = found[last_of_ties]
-    precision = hits / (last_of_ties + 1.0)
-    return float(np.diff(hits, prepend=0) @ precision) / positives
+    return ranked(y, scores).average_precision()
 
 
 def log_loss(y: Labels, scores: Vector) -> float | None:
@@ -111,6 +141,4 @@ def log_loss(y: Labels, scores: Vector) -> float | None:
 
 def precision_at(y: Labels, scores: Vector, k: int) -> float | None:
     """Return the share of positives among the `k` highest scores, or among all when fewer; None without any."""
-    if y.size == 0:
-        return None
-    return float(y[np.argsort(-scores, kind="stable")[:k]].mean())
+    return ranked(y, scores).precision_at(k)

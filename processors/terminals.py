@@ -6,7 +6,7 @@ import msgspec
 
 from processors.definitions import Feature
 from processors.features import FeatureSet
-from processors.trail import Trail
+from processors.trail import Span, Trail
 from schemas.records import DAY
 from schemas.results import CardFeatures, Label
 
@@ -117,7 +117,26 @@ class TerminalHistory:
             state.outcomes.matured += 1
             self._settle_again(state)
         self._settle(state)
-        return self.features.values(state.trails, time, "", {}) + self._derived(state, time)
+        return self._windowed(state.trails, time) + _derived(state, time)
+
+    def _windowed(self, trails: list[Trail], time: int) -> list[float]:
+        """Return the declared features; those of the newest event are read straight off the totals of its windows.
+
+        That costs a third of reading each feature by its definition, which `values` does and which is what holds.
+        """
+        (trail,) = trails
+        if time != trail.watched:
+            return self.features.values(trails, time, "", {})
+        day, week, month, today = trail.spans
+        return [
+            float(day.hi - day.lo),
+            float(week.hi - week.lo),
+            float(month.hi - month.lo),
+            _rate(day),
+            _rate(week),
+            _rate(month),
+            float(today.hi - today.lo),
+        ]
 
     def learn(self, state: Terminal, label: Label) -> None:
         """Take in what an earlier payment turned out to be."""
@@ -136,12 +155,11 @@ class TerminalHistory:
 
     def _settle(self, state: Terminal) -> None:
         trail = state.trails[0]
-        until = trail.watched - self.label_window
-        at = _first_after(trail, state.settled_until)
-        while at < len(trail.times) and trail.times[at] <= until:
-            state.outcomes.add(trail.times[at], bool(trail.rows[at][self._fraud]))
-            at += 1
-        state.settled_until = max(state.settled_until, until)
+        times, matured = trail.times, trail.spans[0].hi
+        if matured and times[matured - 1] > state.settled_until:
+            for at in range(_first_after(trail, state.settled_until), matured):
+                state.outcomes.add(times[at], bool(trail.rows[at][self._fraud]))
+        state.settled_until = max(state.settled_until, trail.watched - self.label_window)
 
     def _settle_again(self, state: Terminal) -> None:
         """Fold the matured outcomes still at hand anew, since one of them has changed."""
@@ -155,19 +173,25 @@ class TerminalHistory:
         state.outcomes.matured = matured
         state.settled_until = until
 
-    @staticmethod
-    def _derived(state: Terminal, time: int) -> list[float]:
-        outcomes = state.outcomes
-        return [
-            outcomes.rate(0),
-            outcomes.rate(1),
-            float(outcomes.run),
-            (time - outcomes.run_since) / DAY if outcomes.run_since >= 0 else nan,
-            outcomes.cusum,
-            (time - outcomes.cusum_since) / DAY if outcomes.cusum_since >= 0 else nan,
-            (time - state.last_fraud) / DAY if state.last_fraud >= 0 else nan,
-            float(outcomes.matured),
-        ]
+
+def _rate(span: Span) -> float:
+    """Return the share of frauds among the events of a window, 0 where there are none."""
+    total = span.totals.get("")
+    return total[1] / total[0] if total and total[0] else 0.0
+
+
+def _derived(state: Terminal, time: int) -> list[float]:
+    outcomes = state.outcomes
+    return [
+        outcomes.rate(0),
+        outcomes.rate(1),
+        float(outcomes.run),
+        (time - outcomes.run_since) / DAY if outcomes.run_since >= 0 else nan,
+        outcomes.cusum,
+        (time - outcomes.cusum_since) / DAY if outcomes.cusum_since >= 0 else nan,
+        (time - state.last_fraud) / DAY if state.last_fraud >= 0 else nan,
+        float(outcomes.matured),
+    ]
 
 
 def _first_after(trail: Trail, time: int) -> int:

@@ -62,6 +62,17 @@ def test_windows_over_matured_outcomes_equal_their_naive_oracle(history: list[tu
 
 
 @given(payments)
+def test_windows_are_read_as_their_features_are_defined(history: list[tuple[int, bool]]) -> None:
+    till = Till()
+    for n, (at, fraud) in enumerate(history):
+        found = till.pay(f"e{n}", at)
+        defined = till.history.features.values(till.state.trails, at, "", {})
+        assert [found[name] for name in till.history.features.names] == defined
+        if fraud:
+            till.know(f"e{n}", at, known_at=at)
+
+
+@given(payments)
 def test_a_label_younger_than_its_window_changes_nothing_but_the_days_since_fraud(
     history: list[tuple[int, bool]],
 ) -> None:
