@@ -12,10 +12,10 @@ from processors.features import FeatureSet
 from processors.past import (
     REMEMBERED,
     SURPRISING,
+    Known,
     Place,
     Surprise,
     Usual,
-    is_new,
     known_frauds,
     log_ratio_to_max,
     log_ratio_to_mean,
@@ -79,9 +79,9 @@ class Customer(msgspec.Struct):
     peaks: dict[str, list[tuple[int, float]]] = {}
     surprises: list[Surprise] = []
     frauds: list[tuple[int, bool]] = []
-    terminals: dict[str, None] = {}
-    countries: dict[str, None] = {}
-    devices: dict[str, None] = {}
+    terminals: Known = msgspec.field(default_factory=Known)
+    countries: Known = msgspec.field(default_factory=Known)
+    devices: Known = msgspec.field(default_factory=Known)
     place: Place | None = None
     late: int = 0
     duplicates: int = 0
@@ -189,9 +189,9 @@ class CustomerFeatures:
             *known_frauds(state.frauds, time),
             (time - newest) / 1000.0 if newest >= 0 else nan,
             (time - state.first_seen) / DAY,
-            is_new(state.terminals, message.counterparty()),
-            nan if message.country is None else is_new(state.countries, message.country),
-            nan if message.device is None else is_new(state.devices, message.device),
+            state.terminals.is_new(message.counterparty()),
+            nan if message.country is None else state.countries.is_new(message.country),
+            nan if message.device is None else state.devices.is_new(message.device),
             nan if place is None else speed(state.place, place),
         )
         state.place = place or state.place
