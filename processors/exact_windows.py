@@ -38,7 +38,8 @@ class ExactGroup:
         if row is None:
             self.advance(trail, time)
             return
-        trail.add(self.windows, time, event_id, unit if self.per_unit else "", row)
+        name = None if self.fraud_column is None else event_id
+        trail.add(self.windows, time, name, unit if self.per_unit else "", row)
         if len(trail.times) > CHUNK:
             trail.forget(self.windows, self._keep)
 

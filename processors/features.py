@@ -33,11 +33,16 @@ class FeatureSet:
         self._lateness = lateness
         self.groups = tuple(_groups([feature for feature in features if feature.windowed], lateness))
         position = {name: at for at, name in enumerate(self.names)}
-        self._own = [(position[feature.name], _own(feature)) for feature in features if not feature.windowed]
-        self._read: list[tuple[int, int, int, Callable[[Trail, Any, str, int], float]]] = [
-            (position[feature.name], at, *group.reader(feature))
-            for at, group in enumerate(self.groups)
-            for feature in group.features
+        self._calendar = [
+            (position[feature.name], CALENDAR[feature.calendar]) for feature in features if feature.calendar is not None
+        ]
+        self._own = [
+            (position[feature.name], _own(feature.of or ""))
+            for feature in features
+            if not feature.windowed and feature.calendar is None
+        ]
+        self._readers: list[list[tuple[int, int, Callable[[Trail, Any, str, int], float]]]] = [
+            [(position[feature.name], *group.reader(feature)) for feature in group.features] for group in self.groups
         ]
 
     def new(self) -> list[Trail]:
@@ -64,10 +69,13 @@ class FeatureSet:
         """
         found = [nan] * len(self.names)
         for position, of_event in self._own:
-            found[position] = of_event(fields, unit, time)
-        views = [group.views(state[at], time) for at, group in enumerate(self.groups)]
-        for position, at, view, read in self._read:
-            found[position] = read(state[at], views[at][view], unit, time)
+            found[position] = of_event(fields, unit)
+        for position, fact in self._calendar:
+            found[position] = fact(time)
+        for group, trail, readers in zip(self.groups, state, self._readers, strict=True):
+            views = group.views(trail, time)
+            for position, view, read in readers:
+                found[position] = read(trail, views[view], unit, time)
         return found
 
     def correct(self, state: list[Trail], time: int, event_id: str, fraud: bool) -> bool:
@@ -91,13 +99,10 @@ def _asked(where: Where, unit: str, fields: Fields) -> Any:
     return value if where.field != AMOUNT or value is None else value / SCALES.get(unit, 1)
 
 
-def _own(feature: Feature) -> Callable[[Fields, str, int], float]:
-    if feature.calendar is not None:
-        fact = CALENDAR[feature.calendar]
-        return lambda _fields, _unit, time: fact(time)
-    name, money = feature.of or "", feature.of == AMOUNT
+def _own(name: str) -> Callable[[Fields, str], float]:
+    money = name == AMOUNT
 
-    def read(fields: Fields, unit: str, _time: int) -> float:
+    def read(fields: Fields, unit: str) -> float:
         value = fields.get(name)
         return nan if value is None else value / SCALES.get(unit, 1) if money else float(value)
 

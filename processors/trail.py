@@ -48,7 +48,8 @@ class Trail(msgspec.Struct, array_like=True):
 
     `rows` hold whole numbers (minor units, millionths, 0/1 flags), so totals are exact whatever entered and left.
     `watched` is the newest event time seen, `late` counts the events that came too late to be taken in, `dropped`
-    those that fell to the cap. A trail of tiled windows keeps `ladders` of tiles instead of events.
+    those that fell to the cap. `ids` are kept only where labels look for them. A trail of tiled windows keeps `ladders`
+    of tiles instead of events.
     """
 
     spans: list[Span]
@@ -61,11 +62,12 @@ class Trail(msgspec.Struct, array_like=True):
     dropped: int = 0
     ladders: list[Ladder] = []
 
-    def add(self, windows: Windows, time: int, event_id: str, unit: str, row: Row) -> None:
-        """Take in an event; one newer than all before it moves every span to its time."""
+    def add(self, windows: Windows, time: int, event_id: str | None, unit: str, row: Row) -> None:
+        """Take in an event; one newer than all before it moves every span to its time. Without an id none is found."""
         if time >= self.watched:
             self.times.append(time)
-            self.ids.append(event_id)
+            if event_id is not None:
+                self.ids.append(event_id)
             self.units.append(unit)
             self.rows.append(row)
             self.advance(windows, time)
@@ -117,10 +119,11 @@ class Trail(msgspec.Struct, array_like=True):
                 total[column] += sign * value
                 column += 1
 
-    def _insert(self, windows: Windows, time: int, event_id: str, unit: str, row: Row) -> None:
+    def _insert(self, windows: Windows, time: int, event_id: str | None, unit: str, row: Row) -> None:
         at = bisect_right(self.times, time)
         self.times.insert(at, time)
-        self.ids.insert(at, event_id)
+        if event_id is not None:
+            self.ids.insert(at, event_id)
         self.units.insert(at, unit)
         self.rows.insert(at, row)
         for index, (delay, reach) in enumerate(windows):
