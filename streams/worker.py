@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -205,6 +206,7 @@ def faust_app(worker: Worker) -> faust.App:
     pipeline, settings = worker.pipeline, worker.settings
     app = faust.App(
         settings.group,
+        datadir=_own_folder(settings.folder / "faust"),
         broker=f"{SCHEME}://{settings.kafka}",
         store="memory://",
         web_enabled=False,
@@ -227,6 +229,12 @@ def faust_app(worker: Worker) -> faust.App:
         )
     _run_beside(app, worker)
     return app
+
+
+def _own_folder(path: Path) -> str:
+    """Return a folder that is there: Faust makes one in the working directory otherwise, though it stays empty."""
+    path.mkdir(parents=True, exist_ok=True)
+    return str(path)
 
 
 def _agent(worker: Worker, processor: AnyProcessor) -> Callable[[Any], AsyncIterator[None]]:

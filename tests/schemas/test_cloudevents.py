@@ -1,5 +1,7 @@
 """CloudEvents headers: written for what leaves, read for what arrives, and plain JSON needs none."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from schemas.cloudevents import Envelope, Headers, headers_of, read
 from schemas.errors import BadMessage
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SENT: Headers = [("ce_specversion", b"1.0"), ("ce_id", b"7"), ("ce_source", b"/shop"), ("ce_type", b"paid")]
 
 
@@ -19,6 +22,13 @@ def test_what_is_written_is_read() -> None:
         time="1970-01-01T00:00:01.500Z",
         tenant="bank",
     )
+
+
+@given(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)))
+def test_any_time_is_written_as_rfc_3339_to_the_millisecond(time: datetime) -> None:
+    millisecond = (time - EPOCH) // timedelta(milliseconds=1)
+    written = dict(headers_of("tx-1", "transactions", "/files", millisecond))["ce_time"].decode()
+    assert written == (EPOCH + timedelta(milliseconds=millisecond)).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def test_the_default_tenant_is_not_written() -> None:
