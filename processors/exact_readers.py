@@ -22,7 +22,7 @@ def _expiring(feature: Feature, read: Read) -> Read:
 
     def fresh(trail: Trail, span: Span, unit: str, time: int) -> float:
         newest = span.hi - 1
-        while money and newest >= span.lo and trail.units[newest] != unit:
+        while money and newest >= span.lo and trail.unit_of(newest) != unit:
             newest -= 1
         expired = newest < span.lo or time - trail.times[newest] > ttl
         return nan if expired else read(trail, span, unit, time)
@@ -94,8 +94,9 @@ def _of_values(pick: Callable[[list[int]], int]) -> Callable[[Feature, int], Rea
         money, counts = feature.of == AMOUNT, feature.aggregate == "distinct"
 
         def read(trail: Trail, span: Span, unit: str, _time: int) -> float:
-            rows, units = trail.rows, trail.units
-            seen = [rows[at][column - 1] for at in range(span.lo, span.hi) if not money or units[at] == unit]
+            rows, any_unit = trail.rows, not money or (not trail.units and trail.unit == unit)
+            within = range(span.lo, span.hi)
+            seen = [rows[at][column - 1] for at in within if any_unit or trail.unit_of(at) == unit]
             return pick(seen) / (1 if counts else scale_of(feature, unit)) if seen else feature.empty
 
         return read
@@ -108,7 +109,7 @@ def _since_last(feature: Feature, *_columns: int) -> Read:
 
     def read(trail: Trail, span: Span, unit: str, time: int) -> float:
         earlier = span.hi - 1
-        while earlier >= span.lo and (trail.times[earlier] >= time or (money and trail.units[earlier] != unit)):
+        while earlier >= span.lo and (trail.times[earlier] >= time or (money and trail.unit_of(earlier) != unit)):
             earlier -= 1
         return (time - trail.times[earlier]) / 1000 if earlier >= span.lo else nan
 

@@ -21,7 +21,7 @@ EARTH_KM = 6371.0
 _HALVING = -log(2)
 
 
-class Usual(msgspec.Struct, array_like=True):
+class Usual(msgspec.Struct, array_like=True, gc=False):
     """A running mean and deviation of amounts in which one outlier weighs little: values are winsorised first.
 
     Welford's update, of values clipped to mean ± 3 standard deviations once ten have been seen. No deviation is taken
@@ -59,7 +59,7 @@ class Usual(msgspec.Struct, array_like=True):
             self.deviation = sqrt(self.m2 / (count - 1))
 
 
-class Surprise(msgspec.Struct):
+class Surprise(msgspec.Struct, gc=False):
     """A payment unlike the customer's past that nobody has explained yet."""
 
     time: int
@@ -112,7 +112,7 @@ def known_frauds(frauds: list[tuple[int, bool]], time: int) -> tuple[float, floa
     return known, surprised
 
 
-class Known(msgspec.Struct, array_like=True):
+class Known(msgspec.Struct, array_like=True, gc=False):
     """The values seen so far, and no more than the last 64 that were new.
 
     They lie in one text, each behind a line break and with one after the last: it is found in, stored and restored in a
@@ -138,7 +138,7 @@ class Known(msgspec.Struct, array_like=True):
         return 1.0
 
 
-class Place(msgspec.Struct, array_like=True):
+class Place(msgspec.Struct, array_like=True, gc=False):
     """Where a payment was made, in degrees, and when, in milliseconds."""
 
     time: int

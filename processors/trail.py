@@ -35,7 +35,7 @@ Totals = dict[str, list[int]]
 """Per unit: the number of events, then the sum of each column."""
 
 
-class Span(msgspec.Struct, array_like=True):
+class Span(msgspec.Struct, array_like=True, gc=False):
     """The events lo..hi of a trail that lie in one window now, and their totals."""
 
     lo: int = 0
@@ -43,13 +43,13 @@ class Span(msgspec.Struct, array_like=True):
     totals: Totals = {}
 
 
-class Trail(msgspec.Struct, array_like=True):
+class Trail(msgspec.Struct, array_like=True, gc=False):
     """One key's recent events in event-time order, ties in order of arrival, with a span per window.
 
     `rows` hold whole numbers (minor units, millionths, 0/1 flags), so totals are exact whatever entered and left.
     `watched` is the newest event time seen, `late` counts the events that came too late to be taken in, `dropped`
-    those that fell to the cap. `ids` are kept only where labels look for them. A trail of tiled windows keeps `ladders`
-    of tiles instead of events.
+    those that fell to the cap. `ids` are kept only where labels look for them, and `units` only once there are events
+    of more than one: until then all are of `unit`. A trail of tiled windows keeps `ladders` of tiles instead of events.
     """
 
     spans: list[Span]
@@ -61,14 +61,20 @@ class Trail(msgspec.Struct, array_like=True):
     late: int = 0
     dropped: int = 0
     ladders: list[Ladder] = []
+    unit: str = ""
+
+    def unit_of(self, at: int) -> str:
+        """Return the unit of the event at a position."""
+        return self.units[at] if self.units else self.unit
 
     def add(self, windows: Windows, time: int, event_id: str | None, unit: str, row: Row) -> None:
         """Take in an event; one newer than all before it moves every span to its time. Without an id none is found."""
         if time >= self.watched:
+            if self.units or unit != self.unit:
+                self._keep_unit(len(self.times), unit)
             self.times.append(time)
             if event_id is not None:
                 self.ids.append(event_id)
-            self.units.append(unit)
             self.rows.append(row)
             self.advance(windows, time)
         else:
@@ -77,15 +83,16 @@ class Trail(msgspec.Struct, array_like=True):
     def advance(self, windows: Windows, time: int) -> None:
         """Move every span on to `time`, which is not before `watched`."""
         self.watched = time
-        times, units, rows = self.times, self.units, self.rows
+        times, units, rows, only = self.times, self.units, self.rows, self.unit
         size = len(times)
         # Both loops are `_fold`, written out: an event enters and leaves every window, one or two at a time.
         for (delay, reach), span in zip(windows, self.spans, strict=True):
             totals, hi, end = span.totals, span.hi, time - delay
             while hi < size and times[hi] <= end:
-                row, total = rows[hi], totals.get(units[hi])
+                row, unit = rows[hi], units[hi] if units else only
+                total = totals.get(unit)
                 if total is None:
-                    total = totals[units[hi]] = [0] * (len(row) + 1)
+                    total = totals[unit] = [0] * (len(row) + 1)
                 total[0] += 1
                 column = 1
                 for value in row:
@@ -97,7 +104,7 @@ class Trail(msgspec.Struct, array_like=True):
                 continue
             lo, start = span.lo, time - reach
             while lo < hi and times[lo] <= start:
-                total = totals[units[lo]]
+                total = totals[units[lo] if units else only]
                 total[0] -= 1
                 column = 1
                 for value in rows[lo]:
@@ -107,24 +114,30 @@ class Trail(msgspec.Struct, array_like=True):
             span.lo = lo
 
     def _fold(self, totals: Totals, start: int, stop: int, sign: int) -> None:
-        units, rows = self.units, self.rows
         for at in range(start, stop):
-            row = rows[at]
-            total = totals.get(units[at])
+            row, unit = self.rows[at], self.unit_of(at)
+            total = totals.get(unit)
             if total is None:
-                total = totals[units[at]] = [0] * (len(row) + 1)
+                total = totals[unit] = [0] * (len(row) + 1)
             total[0] += sign
-            column = 1
-            for value in row:
+            for column, value in enumerate(row, 1):
                 total[column] += sign * value
-                column += 1
+
+    def _keep_unit(self, at: int, unit: str) -> None:
+        """Keep the unit of an event that is about to be put in at a position."""
+        if not self.times:
+            self.unit = unit
+        elif self.units or unit != self.unit:
+            if not self.units:
+                self.units = [self.unit] * len(self.times)
+            self.units.insert(at, unit)
 
     def _insert(self, windows: Windows, time: int, event_id: str | None, unit: str, row: Row) -> None:
         at = bisect_right(self.times, time)
+        self._keep_unit(at, unit)
         self.times.insert(at, time)
         if event_id is not None:
             self.ids.insert(at, event_id)
-        self.units.insert(at, unit)
         self.rows.insert(at, row)
         for index, (delay, reach) in enumerate(windows):
             span = self.spans[index]
@@ -150,7 +163,7 @@ class Trail(msgspec.Struct, array_like=True):
         self.rows[at] = (*row[:column], value, *row[column + 1 :])
         for span in self.spans:
             if span.lo <= at < span.hi:
-                span.totals[self.units[at]][column + 1] += change
+                span.totals[self.unit_of(at)][column + 1] += change
 
     def as_of(self, windows: Windows, time: int) -> list[Span]:
         """Return the spans as they lie at another time than `watched`. Changes nothing."""
