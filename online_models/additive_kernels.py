@@ -72,9 +72,14 @@ def contributions(x: Vector, model: Additive) -> Vector:
 @compiled
 def intercept(model: Additive) -> float:
     """Return the log-odds when every feature contributes what it typically does."""
-    total = model.scalars[0]
-    for f in range(model.centre.size):
-        total += model.centre[f]
+    return _intercept(model.scalars, model.centre)
+
+
+@compiled
+def _intercept(scalars: Vector, centre: Vector) -> float:
+    total = scalars[0]
+    for f in range(centre.size):
+        total += centre[f]
     return float(total)
 
 
@@ -100,12 +105,18 @@ def score(x: Vector, model: Additive) -> float:
 
 
 @compiled
-def explain(x: Vector, model: Additive, k: int) -> tuple[float, float, float, Vector, Vector]:
-    """Return score (NaN when a value is infinite), log-odds, intercept, contributions, and where the largest stand."""
-    start = intercept(model)
-    terms = contributions(x, model)
+def explain(
+    x: Vector, knots: Matrix, weights: Matrix, centre: Vector, scalars: Vector, k: int
+) -> tuple[float, float, float, Vector, Vector]:
+    """Return score (NaN when a value is infinite), log-odds, intercept, contributions, and where the largest stand.
+
+    The arrays are those of the model: to hand over all of it costs more than to go through these.
+    """
+    start = _intercept(scalars, centre)
+    terms = np.empty(x.size)
     logit = start
     for f in range(x.size):
+        terms[f] = _contribution(x[f], knots, weights, f) - centre[f]
         logit += math.nan if math.isinf(x[f]) else terms[f]
     score = math.nan if math.isnan(logit) else probability(logit)
     return score, logit, start, terms, largest(terms, k)

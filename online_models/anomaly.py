@@ -38,18 +38,26 @@ class AnomalyScore:
             raise ValueError(f"needs a feature and a memory of at least 2, got {features} and {memory}")
         self.features = tuple(features)
         self._state = _empty(len(self.features), memory)
+        self._tables: tuple[Vector, ...] | None = None
 
     def score_one(self, x: Vector) -> float:
         """Return the share of past examples that were less surprising, in [0, 1]. Changes nothing."""
         x = vector(x, self.features)
-        score = float(kernels.score(x, self._state))
+        score: float = kernels.score(x, *(self._tables or self._tabulated()))
         if math.isnan(score):
             raise infinite(x, self.features)
         return score
 
+    def _tabulated(self) -> tuple[Vector, ...]:
+        """Return all that a score is looked up in; kept until the next example, which a published score never sees."""
+        state = self._state
+        below = kernels.shares_below(state.surprises)
+        self._tables = (state.scales, kernels.bin_surprises(state), state.surprises, below)
+        return self._tables
+
     def learn_one(self, x: Vector) -> None:
         """Learn that `x` happened."""
-        x = vector(x, self.features)
+        x, self._tables = vector(x, self.features), None
         if not kernels.learn(x, self._state):
             raise infinite(x, self.features)
 
@@ -57,6 +65,7 @@ class AnomalyScore:
         """Learn the rows of `xs` in order; ValueError, with nothing learned, if a value is infinite."""
         if np.isinf(xs).any():
             raise infinite(xs[np.isinf(xs).any(axis=1)][0], self.features)
+        self._tables = None
         kernels.learn_many(xs, self._state)
 
     def surprises(self, x: Vector) -> Vector:
@@ -71,6 +80,7 @@ class AnomalyScore:
     def restore(self, blob: bytes) -> None:
         """Take over a snapshot; `ValueError` when it is of another model or of other features."""
         told = decoded(blob, _Snapshot, self.features)
+        self._tables = None
         self._state = Histograms(
             **{
                 name: np.frombuffer(told.arrays[name], "<f8").astype(np.float64).reshape(array.shape)

@@ -44,11 +44,8 @@ def _bin(folded: float, scales: Matrix, f: int, bins: int) -> int:
 
 
 @compiled
-def _surprise(value: float, f: int, scales: Matrix, masses: Matrix, known: Vector) -> float:
-    """Return -ln of the share of values at least this far out, on the nearer side, times two."""
-    if math.isnan(value):
-        return -math.log(1.0 - known[f])
-    own = _bin(_fold(value), scales, f, masses.shape[1])
+def _surprise(f: int, own: int, masses: Matrix) -> float:
+    """Return -ln of the share of values at least as far out as a bin, on the nearer side, times two."""
     below = 0.0
     for b in range(own):
         below += masses[f, b]
@@ -61,33 +58,54 @@ def surprises(x: Vector, model: Histograms) -> Vector:
     """Return the surprise of each value, at least 0."""
     terms = np.empty(x.size)
     for f in range(x.size):
-        terms[f] = _surprise(x[f], f, model.scales, model.masses, model.known)
+        if math.isnan(x[f]):
+            terms[f] = -math.log(1.0 - model.known[f])
+        else:
+            own = _bin(_fold(x[f]), model.scales, f, model.masses.shape[1])
+            terms[f] = _surprise(f, own, model.masses)
     return terms
 
 
 @compiled
-def _mean_surprise(x: Vector, model: Histograms) -> float:
-    total = 0.0
-    scales, masses, known = model.scales, model.masses, model.known
-    for f in range(x.size):
-        if math.isinf(x[f]):
-            return math.nan
-        total += _surprise(x[f], f, scales, masses, known)
-    return total / x.size
+def bin_surprises(model: Histograms) -> Matrix:
+    """Return the surprise of a value in each bin, (F, B + 1): the last column is that of a missing value."""
+    masses = model.masses
+    bins = masses.shape[1]
+    terms = np.empty((masses.shape[0], bins + 1))
+    for f in range(masses.shape[0]):
+        below = 0.0
+        for b in range(bins):
+            low = below + 0.5 * masses[f, b]
+            terms[f, b] = -math.log(min(2.0 * min(low, 1.0 - low), 1.0))
+            below += masses[f, b]
+        terms[f, bins] = -math.log(1.0 - model.known[f])
+    return terms
 
 
 @compiled
-def score(x: Vector, model: Histograms) -> float:
-    """Return the share of examples that surprised less; NaN when a value is infinite."""
-    mean = _mean_surprise(x, model)
-    if math.isnan(mean):
-        return mean
-    place = mean / (1.0 + mean) * model.surprises.size
-    own = min(int(place), model.surprises.size - 1)
-    below = 0.0
-    for b in range(own):
-        below += model.surprises[b]
-    return float(min(below + (place - own) * model.surprises[own], 1.0))
+def shares_below(surprises: Vector) -> Vector:
+    """Return the share of the examples in the bins below each."""
+    below = np.zeros(surprises.size)
+    for b in range(1, surprises.size):
+        below[b] = below[b - 1] + surprises[b - 1]
+    return below
+
+
+@compiled
+def score(x: Vector, scales: Matrix, terms: Matrix, surprises: Vector, below: Vector) -> float:
+    """Return the share of examples that surprised less; NaN when a value is infinite.
+
+    `terms` are `bin_surprises` and `below` are `shares_below`, which hold until the next example is learned.
+    """
+    total, bins = 0.0, terms.shape[1] - 1
+    for f in range(x.size):
+        if math.isinf(x[f]):
+            return math.nan
+        total += terms[f, bins if math.isnan(x[f]) else _bin(_fold(x[f]), scales, f, bins)]
+    mean = total / x.size
+    place = mean / (1.0 + mean) * surprises.size
+    own = min(int(place), surprises.size - 1)
+    return float(min(below[own] + (place - own) * surprises[own], 1.0))
 
 
 @compiled
@@ -109,30 +127,35 @@ def _remember_value(masses: Matrix, f: int, own: int, pace: float) -> None:
 
 
 @compiled
-def _learn_value(folded: float, f: int, own: int, pace: float, scales: Matrix, masses: Matrix) -> None:
+def _learn_value(value: float, f: int, pace: float, scales: Matrix, masses: Matrix) -> float:
+    """Learn a value that is not missing; return how surprising it was before."""
+    folded = _fold(value)
+    own = _bin(folded, scales, f, masses.shape[1])
+    surprise = _surprise(f, own, masses)
     _remember_value(masses, f, own, pace)
     away = folded - scales[f, 0]
     scales[f, 0] += pace * away
     scales[f, 1] = (1.0 - pace) * (scales[f, 1] + pace * away * away)
+    return surprise
 
 
 @compiled
 def learn(x: Vector, model: Histograms) -> bool:
     """Learn one example; False, with nothing changed, when a value is infinite."""
-    mean = _mean_surprise(x, model)
-    if math.isnan(mean):
-        return False
+    for f in range(x.size):
+        if math.isinf(x[f]):
+            return False
     scales, masses, known = model.scales, model.masses, model.known
     model.seen[0] += 1.0
     pace = 1.0 / min(model.seen[0] + 1.0, model.seen[1])
-    own = min(int(mean / (1.0 + mean) * model.surprises.size), model.surprises.size - 1)
-    _remember(model.surprises, own, pace)
+    total = 0.0
     for f in range(x.size):
         missing = math.isnan(x[f])
+        total += -math.log(1.0 - known[f]) if missing else _learn_value(x[f], f, pace, scales, masses)
         known[f] += pace * ((SMOOTHING / 2.0 if missing else 1.0 - SMOOTHING / 2.0) - known[f])
-        if not missing:
-            folded = _fold(x[f])
-            _learn_value(folded, f, _bin(folded, scales, f, masses.shape[1]), pace, scales, masses)
+    mean = total / x.size
+    own = min(int(mean / (1.0 + mean) * model.surprises.size), model.surprises.size - 1)
+    _remember(model.surprises, own, pace)
     return True
 
 

@@ -112,8 +112,10 @@ class AdditiveLogistic:
 
     def explain_one(self, x: Vector, k: int) -> Explanation:
         """Return the score of `x` with what makes it, in one go."""
-        x = vector(x, self.features)
-        score, logit, intercept, terms, largest = kernels.explain(x, self._state, k)
+        x, state = vector(x, self.features), self._state
+        score, logit, intercept, terms, largest = kernels.explain(
+            x, state.knots, state.weights, state.centre, state.scalars, k
+        )
         if math.isnan(score):
             raise infinite(x, self.features)
         return Explanation(score, logit, intercept, terms, [int(at) for at in largest.tolist() if at >= 0.0])

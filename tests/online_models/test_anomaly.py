@@ -52,6 +52,15 @@ def test_what_becomes_usual_is_no_longer_unusual():
     assert anomaly.score_one(odd) < 0.7 < before
 
 
+def test_a_score_knows_every_example_learned_before_it():
+    anomaly = AnomalyScore(FEATURES)
+    for x in ordinary(6, 50):
+        fresh = AnomalyScore(FEATURES)
+        fresh.restore(anomaly.snapshot())
+        assert anomaly.score_one(x) == fresh.score_one(x)
+        anomaly.learn_many(x[np.newaxis])
+
+
 def test_scoring_changes_nothing():
     asked, quiet = AnomalyScore(FEATURES), AnomalyScore(FEATURES)
     for x in ordinary(4, 300):

@@ -15,7 +15,7 @@ from online_models.fraud import AdditiveLogistic, AdditiveSettings
 
 
 def in_python(module, monkeypatch):
-    """The module once more, not compiled."""
+    """The module once more, not compiled; what is compiled must have been called by then."""
     monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
     spec = importlib.util.spec_from_file_location(f"plain_{module.__name__.split('.')[-1]}", module.__file__)
     plain = importlib.util.module_from_spec(spec)
@@ -38,17 +38,25 @@ def same(left, right):
     return all(a == pytest.approx(b, rel=1e-12, abs=1e-12, nan_ok=True) for a, b in zip(left, right, strict=True))
 
 
+def looked_up(kernels, state):
+    return state.scales, kernels.bin_surprises(state), state.surprises, kernels.shares_below(state.surprises)
+
+
 def test_the_additive_model_is_the_same_in_python(monkeypatch):
     model = AdditiveLogistic(("a", "b", "c"), AdditiveSettings(warm_up=100, l1=0.1))
     stream = vectors(400)
     for x in stream[:150]:
         model.learn_one(x, bool(x[1] > 3))
+        model.explain_one(x, 2)
     plain = in_python(additive_kernels, monkeypatch)
     fast: Additive = copied(model._state)
     slow = copied(fast)
     for x in stream[150:]:
         assert additive_kernels.score(x, fast) == pytest.approx(plain.score(x, slow), abs=1e-12)
         assert same([additive_kernels.contributions(x, fast)], [plain.contributions(x, slow)])
+        parts = [(state.knots, state.weights, state.centre, state.scalars) for state in (fast, slow)]
+        told, plainly = additive_kernels.explain(x, *parts[0], 2), plain.explain(x, *parts[1], 2)
+        assert same([*told[:3], told[3], told[4]], [*plainly[:3], plainly[3], plainly[4]])
         assert additive_kernels.learn(x, float(x[1] > 3), 1.0, fast)
         assert plain.learn(x, float(x[1] > 3), 1.0, slow)
     assert same(fast, slow)
@@ -67,14 +75,20 @@ def test_a_feature_without_knots_adds_nothing_in_python(monkeypatch):
 
 
 def test_the_anomaly_score_is_the_same_in_python(monkeypatch):
-    fast = copied(AnomalyScore(("a", "b", "c"), memory=100)._state)
+    anomaly = AnomalyScore(("a", "b", "c"), memory=100)
+    for x in vectors(3):
+        anomaly.learn_one(x)
+        anomaly.surprises(x)
+        anomaly.score_one(x)
+    fast = copied(anomaly._state)
     slow = copied(fast)
     plain = in_python(anomaly_kernels, monkeypatch)
     for x in vectors(300):
-        assert anomaly_kernels.score(x, fast) == pytest.approx(plain.score(x, slow), abs=1e-12)
+        told = anomaly_kernels.score(x, *looked_up(anomaly_kernels, fast))
+        assert told == pytest.approx(plain.score(x, *looked_up(plain, slow)), abs=1e-12)
         assert same([anomaly_kernels.surprises(x, fast)], [plain.surprises(x, slow)])
         assert anomaly_kernels.learn(x, fast)
         assert plain.learn(x, slow)
     assert same(fast, slow)
     assert not plain.learn(np.array([1.0, np.inf, 1.0]), slow)
-    assert np.isnan(plain.score(np.array([1.0, np.inf, 1.0]), slow))
+    assert np.isnan(plain.score(np.array([1.0, np.inf, 1.0]), *looked_up(plain, slow)))
