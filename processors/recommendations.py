@@ -1,0 +1,205 @@
+"""Recommendations: what a customer does not have yet and may like, best first, each with its reason."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from online_models.factorisation import Factorisation, Item
+from processors.shopper import Shopper
+from schemas.recommendation_results import ItemDemand, Part, Suggestion
+from schemas.records import DAY
+
+PARTS: tuple[Part, ...] = ("collaborative", "content", "trending")
+HALF_LIFE = 7 * DAY
+TOP_PLACES = 20
+"""Places in the order of demand that are worth a word."""
+
+Scores = npt.NDArray[np.float64]
+
+
+class Mix(msgspec.Struct, frozen=True):
+    """How much each part counts, how many items are recommended, and how long that holds."""
+
+    collaborative: float = 0.40
+    content: float = 0.35
+    trending: float = 0.25
+    count: int = 10
+    ttl_ms: int = DAY
+    half_life_ms: int = HALF_LIFE
+
+    def __post_init__(self) -> None:
+        given = (self.collaborative, self.content, self.trending)
+        if min(given) < 0.0 or not 0.0 < sum(given) < math.inf:
+            raise ValueError(f"weights are at least 0 and not all 0, got {given}")
+        if min(self.count, self.ttl_ms, self.half_life_ms) < 1:
+            raise ValueError("count, ttl_ms and half_life_ms are at least 1")
+
+
+class Shelf(NamedTuple):
+    """What there is to recommend, at an event time (milliseconds): items and the demand for each."""
+
+    items: Sequence[Item]
+    demand: Mapping[str, ItemDemand]
+    now: int
+
+
+class Scored(NamedTuple):
+    """The candidates with their parts (one row each, in the order of `PARTS`), weights, and what they come to."""
+
+    items: Sequence[Item]
+    parts: Scores
+    weights: Scores
+    scores: Scores
+    expected: Scores
+
+
+def decayed(demand: ItemDemand, now: int, half_life_ms: int) -> float:
+    """Return the weight of a demand at `now`: halved for each half-life since it was told."""
+    return float(demand.weight * 0.5 ** (max(now - demand.event_time, 0) / half_life_ms))
+
+
+def more_demand(demand: ItemDemand | None, item: str, about: tuple[str, int, str], half_life_ms: int) -> ItemDemand:
+    """Return the demand once somebody more has chosen the item; `about` is the event's id, time and tenant.
+
+    A late event counts for what would be left of it.
+    """
+    event_id, at, tenant = about
+    if demand is None:
+        return ItemDemand(event_id=event_id, event_time=at, tenant=tenant, item=item, weight=1.0, count=1)
+    now = max(at, demand.event_time)
+    weight = decayed(demand, now, half_life_ms) + 0.5 ** ((now - at) / half_life_ms)
+    return ItemDemand(
+        event_id=event_id, event_time=now, tenant=tenant, item=item, weight=weight, count=demand.count + 1
+    )
+
+
+def score(user: str, shopper: Shopper, shelf: Shelf, model: Factorisation, mix: Mix) -> Scored:
+    """Return the parts and scores of all that the customer does not own. Changes nothing.
+
+    Each part is in [0, 1]. Collaborative: the place of the expected rating on its scale. Content: the logistic of the
+    mean log lift of the item's categories among the customer's choices, 0.5 when they are as everybody's. Trending: the
+    decayed demand over the greatest. A part that knows nothing yet has weight 0, and the others share it.
+    """
+    items = [item for item in shelf.items if item.id not in shopper.owned]
+    expected = model.predict_many(user, items, shelf.now)
+    low, high = model.settings.low, model.settings.high
+    demand = _trending(shelf, items, mix.half_life_ms)
+    parts = np.column_stack(((expected - low) / (high - low), _content(shopper, shelf, items), demand))
+    weights = np.array([mix.collaborative, mix.content, mix.trending])
+    weights = _shared(weights, known=[model.learned > 0, bool(shopper.likings), bool(shelf.demand)])
+    return Scored(items, parts, weights, parts @ weights, expected)
+
+
+def recommend(user: str, shopper: Shopper, shelf: Shelf, model: Factorisation, mix: Mix) -> tuple[Suggestion, ...]:
+    """Return the best of what the customer does not own, each with one reason; of equals the lesser id first."""
+    scored = score(user, shopper, shelf, model, mix)
+    order = sorted(range(len(scored.items)), key=lambda at: (-scored.scores[at], scored.items[at].id))
+    usual = scored.parts.mean(axis=0) if scored.items else np.zeros(len(PARTS))
+    reasons = Reasons(shopper, shelf, scored, usual, model.settings.high)
+    return tuple(_suggestion(scored, at, reasons) for at in order[: mix.count])
+
+
+def _suggestion(scored: Scored, at: int, reasons: "Reasons") -> Suggestion:
+    part, words = reasons.of(at)
+    parts = dict(zip(PARTS, scored.parts[at].tolist(), strict=True))
+    return Suggestion(scored.items[at].id, float(scored.scores[at]), part, words, parts)
+
+
+def shares(shelf: Shelf) -> dict[str, float]:
+    """Return which share each category has in all that was ever chosen; they sum to 1."""
+    counts: Counter[str] = Counter()
+    for item in shelf.items:
+        demand = shelf.demand.get(item.id)
+        if demand is not None:
+            for name in item.categories:
+                counts[name] += demand.count
+    total = counts.total()
+    return {name: count / total for name, count in counts.items()}
+
+
+def _content(shopper: Shopper, shelf: Shelf, items: Sequence[Item]) -> Scores:
+    lifts = {name: math.log(shopper.lift(name, share)) for name, share in shares(shelf).items()}
+    found = {categories: _likelihood(categories, lifts) for categories in {item.categories for item in items}}
+    return np.array([found[item.categories] for item in items], dtype=np.float64)
+
+
+def _likelihood(categories: Sequence[str], lifts: Mapping[str, float]) -> float:
+    mean = sum(lifts.get(name, 0.0) for name in categories) / max(len(categories), 1)
+    return 1.0 / (1.0 + math.exp(-mean))
+
+
+def _trending(shelf: Shelf, items: Sequence[Item], half_life_ms: int) -> Scores:
+    told = [shelf.demand.get(item.id) for item in items]
+    weights = np.array([demand.weight if demand else 0.0 for demand in told], dtype=np.float64)
+    times = np.array([demand.event_time if demand else 0 for demand in told], dtype=np.float64)
+    present = weights * np.exp2(-np.maximum(shelf.now - times, 0.0) / half_life_ms)
+    greatest = present.max(initial=0.0)
+    return cast("Scores", present / greatest if greatest > 0.0 else present)
+
+
+def _shared(weights: Scores, known: Sequence[bool]) -> Scores:
+    """Return the weights of the parts that know something, summing to 1; all 0 when none does."""
+    kept = np.where(known, weights, 0.0)
+    return cast("Scores", kept / kept.sum()) if kept.sum() > 0.0 else kept
+
+
+class Reasons:
+    """Says why an item is recommended: by the part that lifts it most above the other candidates, in its numbers."""
+
+    def __init__(self, shopper: Shopper, shelf: Shelf, scored: Scored, usual: Scores, best: float) -> None:
+        self._shopper = shopper
+        self._shelf = shelf
+        self._scored = scored
+        self._usual = usual
+        self._best = best
+
+    def of(self, at: int) -> tuple[Part, str]:
+        """Return the part and the words for the candidate at an index."""
+        lifts = (self._scored.parts[at] - self._usual) * self._scored.weights
+        words = {"content": self._content, "trending": self._trending}
+        for place in np.argsort(-lifts, kind="stable"):
+            part = PARTS[int(place)]
+            told = words.get(part, self._collaborative)(at) if self._scored.weights[place] > 0.0 else None
+            if told is not None:
+                return part, told
+        return "collaborative", f"We expect you to rate it {self._scored.expected[at]:.1f} of {self._best:g}"
+
+    def _collaborative(self, at: int) -> str | None:
+        expected, usual = float(self._scored.expected[at]), self._shopper.overall.mean
+        if math.isnan(usual):
+            return f"We expect you to rate it {expected:.1f} of {self._best:g}"
+        if expected <= usual:
+            return None
+        return f"We expect you to rate it {expected:.1f}; your average is {usual:.1f}"
+
+    def _content(self, at: int) -> str | None:
+        name = self._shopper.favourite(self._scored.items[at].categories)
+        if name is None:
+            return None
+        liking = self._shopper.likings[name]
+        if liking.rated:
+            return f"You rated {_items(liking.rated, name)} {liking.mean:.1f} on average; this is {name} too"
+        return f"You chose {_items(liking.chosen, name)}; this is {name} too"
+
+    def _trending(self, at: int) -> str | None:
+        demand = self._shelf.demand.get(self._scored.items[at].id)
+        if demand is None:
+            return None
+        trending = self._scored.parts[:, PARTS.index("trending")]
+        place = 1 + int((trending > trending[at]).sum())
+        if place > TOP_PLACES:
+            return None
+        return f"Number {place} in demand now of {len(trending)} you do not have; chosen {_times(demand.count)} so far"
+
+
+def _items(count: int, category: str) -> str:
+    return f"{count} {category} item{'' if count == 1 else 's'}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
