@@ -5,6 +5,7 @@ import typer
 from streams.commands import bench, dead_letters, evaluate, models, services, topics
 from streams.commands.api import api_command
 from streams.commands.demo import demo_command
+from streams.commands.evaluate_offers import evaluate_offers_command
 from streams.commands.explain import explain_command
 from streams.commands.features import features_command
 from streams.commands.publish import publish_command
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(services.commands, name="services")
 app.add_typer(evaluate.commands, name="evaluate")
+evaluate.commands.command("offers")(evaluate_offers_command)
 app.add_typer(models.commands, name="models")
 app.add_typer(topics.commands, name="topics")
 app.add_typer(dead_letters.commands, name="dead-letters")

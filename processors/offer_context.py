@@ -1,0 +1,259 @@
+"""What is known of a customer when an offer is chosen: spending, what became of earlier offers, and the profile."""
+
+from collections.abc import Iterator
+from math import log, nan
+
+import msgspec
+
+from processors.calendar import HOUR, hour, weekday
+from processors.definitions import Feature
+from processors.features import FeatureSet
+from processors.offer_terms import Terms
+from processors.past import Known
+from processors.trail import Trail
+from schemas.events import Click, Profile, Transaction
+from schemas.money import minor_units
+from schemas.records import DAY
+
+KINDS = ("bogo", "discount", "informational")
+"""The kinds of offer whose past is told apart; a bogo is "buy one, get one"."""
+
+CHANNELS = ("web", "email", "mobile", "social")
+GENDERS = ("F", "M", "O")
+
+SHOWN = 32
+"""Most impressions of a customer that wait for what becomes of them; the oldest go first."""
+
+PRIOR_WEIGHT = 2.0
+"""How many impressions the prior of a rate counts for."""
+
+Rates = tuple[float, float, float]
+"""Per impression: viewed, redeemed after a view, redeemed without one."""
+
+PRIOR: Rates = (0.7, 0.35, 0.1)
+"""The rates before a customer's own are known."""
+
+SPENDING = (
+    *(
+        Feature(name=f"{aggregate}_{days}d", aggregate=aggregate, of="amount", window=f"{days}d")
+        for days in (7, 30, 90)
+        for aggregate in ("count", "sum")
+    ),
+    Feature(name="max_90d", aggregate="max", of="amount", window="90d"),
+    Feature(name="std_90d", aggregate="std", of="amount", window="90d"),
+    Feature(name="since_last", aggregate="since_last"),
+)
+
+SPENT = (
+    "payments_per_day_7d",
+    "payments_per_day_30d",
+    "payments_per_day_90d",
+    "spend_per_day_7d",
+    "spend_per_day_30d",
+    "spend_per_day_90d",
+    "basket_7d",
+    "basket_30d",
+    "basket_90d",
+    "basket_max_90d",
+    "basket_std_90d",
+    "trend_7d_30d",
+    "trend_30d_90d",
+    "hours_since_payment",
+)
+RATES = ("view_rate", "redemption_rate", "blind_redemption_rate")
+ANSWERED = (
+    *RATES,
+    *(f"{rate}_{kind}" for kind in KINDS for rate in RATES),
+    "impressions",
+    "hours_since_view",
+    "hours_since_redemption",
+    "in_flight",
+    "in_flight_seen",
+)
+KNOWN = ("age", "income", "tenure_days", *(f"gender_{gender}" for gender in GENDERS), "profile_missing")
+CONTEXT = (*SPENT, *ANSWERED, *KNOWN, "hour", "weekday")
+"""The features of a customer's context, in order. Amounts are in the unit last paid in; NaN is unknown."""
+
+
+class Tally(msgspec.Struct, array_like=True):
+    """What became of a customer's impressions of an offer, a kind or a channel."""
+
+    impressions: int = 0
+    views: int = 0
+    redemptions: int = 0
+    blind: int = 0
+
+    def rates(self, priors: Rates) -> Rates:
+        """Return views, redemptions of what was seen, and redemptions unseen, per impression, drawn to `priors`."""
+        n = self.impressions + PRIOR_WEIGHT
+        return (
+            (self.views + PRIOR_WEIGHT * priors[0]) / n,
+            (self.redemptions + PRIOR_WEIGHT * priors[1]) / n,
+            (self.blind + PRIOR_WEIGHT * priors[2]) / n,
+        )
+
+
+class Shown(msgspec.Struct, array_like=True):
+    """An impression and what has become of it so far."""
+
+    decision: str
+    offer: str
+    kind: str
+    channels: tuple[str, ...]
+    at: int
+    end: int
+    seen: bool = False
+    redeemed: bool = False
+
+
+class Demographics(msgspec.Struct, frozen=True, array_like=True):
+    """What a profile says that bears on offers; NaN is not told."""
+
+    age: float
+    income: float
+    opened: float
+    gender: str
+
+
+class OfferContext(msgspec.Struct):
+    """Everything kept about one customer for choosing offers; bounded by the windows, `SHOWN` and the catalogue."""
+
+    trails: list[Trail]
+    first_seen: int
+    unit: str = ""
+    payments: Known = msgspec.field(default_factory=Known)
+    whole: Tally = msgspec.field(default_factory=Tally)
+    tallies: dict[str, Tally] = {}
+    shown: list[Shown] = []
+    viewed_at: float = nan
+    redeemed_at: float = nan
+    demographics: Demographics | None = None
+
+
+_spending = FeatureSet(SPENDING)
+
+
+def new_context(time: int) -> OfferContext:
+    """Return the context of a customer first heard of at `time`."""
+    return OfferContext(_spending.new(), time)
+
+
+def pay(context: OfferContext, payment: Transaction) -> None:
+    """Take in a payment, once while it is among the last that are remembered."""
+    if not context.payments.is_new(payment.event_id):
+        return
+    context.unit = payment.currency
+    fields = {"amount": minor_units(payment.amount, payment.currency), "fraud": 0}
+    _spending.observe(context.trails, payment.time_ms(), payment.event_id, payment.currency, fields)
+
+
+def introduce(context: OfferContext, profile: Profile) -> None:
+    """Take in a profile; the last one holds."""
+    told = profile.model_extra or {}
+    opened = nan if profile.opened is None else profile.opened.timestamp() * 1000
+    context.demographics = Demographics(_number(told.get("age")), _number(told.get("income")), opened, _text(told))
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else nan
+
+
+def _text(told: dict[str, object]) -> str:
+    return str(told.get("gender") or "")
+
+
+def show(context: OfferContext, decision: str, terms: Terms, time: int) -> None:
+    """Take in an impression."""
+    shown = Shown(decision, terms.offer, terms.kind, terms.channels, time, time + terms.duration)
+    context.shown = [*context.shown[-SHOWN + 1 :], shown]
+    for tally in _tallies(context, shown):
+        tally.impressions += 1
+
+
+def answer(context: OfferContext, click: Click) -> None:
+    """Take in a view or a redemption of an impression that is known; anything else changes nothing."""
+    time = click.time_ms()
+    if click.kind == "view":
+        context.viewed_at = time
+        if (shown := _latest(context, click.offer, time, "seen")) is not None:
+            shown.seen = True
+            for tally in _tallies(context, shown):
+                tally.views += 1
+    elif click.kind == "redemption":
+        context.redeemed_at = time
+        if (shown := _latest(context, click.offer, time, "redeemed")) is not None:
+            shown.redeemed = True
+            for tally in _tallies(context, shown):
+                tally.redemptions += shown.seen
+                tally.blind += not shown.seen
+
+
+def _latest(context: OfferContext, offer: str | None, time: int, not_yet: str) -> Shown | None:
+    """Return the latest impression of an offer still open at `time` of which something has not happened yet."""
+    for shown in reversed(context.shown):
+        if shown.offer == offer and shown.at <= time <= shown.end and not getattr(shown, not_yet):
+            return shown
+    return None
+
+
+def _tallies(context: OfferContext, shown: Shown) -> Iterator[Tally]:
+    yield context.whole
+    for name in (f"offer {shown.offer}", shown.kind, *(f"by {channel}" for channel in shown.channels)):
+        if name not in context.tallies:
+            context.tallies[name] = Tally()
+        yield context.tallies[name]
+
+
+def context_values(context: OfferContext, time: int) -> list[float]:
+    """Return the features named in `CONTEXT` at `time`. Changes nothing."""
+    return [*_spent(context, time), *_answered(context, time), *_known(context, time), hour(time), weekday(time)]
+
+
+def _spent(context: OfferContext, time: int) -> list[float]:
+    count_7, sum_7, count_30, sum_30, count_90, sum_90, most, spread, since = _spending.values(
+        context.trails, time, context.unit, {}
+    )
+    observed = (time - context.first_seen) / DAY
+    if observed < 1.0:
+        return [nan] * (len(SPENT) - 1) + [since / 3600]
+    days = [min(observed, window) for window in (7.0, 30.0, 90.0)]
+    counts, sums = (count_7, count_30, count_90), (sum_7, sum_30, sum_90)
+    per_day = [total / span for total, span in zip(sums, days, strict=True)]
+    return [
+        *(count / span for count, span in zip(counts, days, strict=True)),
+        *per_day,
+        *(total / count if count else nan for total, count in zip(sums, counts, strict=True)),
+        most if count_90 else nan,
+        spread if count_90 > 1 else nan,
+        _log_ratio(per_day[0], per_day[1]),
+        _log_ratio(per_day[1], per_day[2]),
+        since / 3600,
+    ]
+
+
+def _log_ratio(a: float, b: float) -> float:
+    return log((a + 0.1) / (b + 0.1))
+
+
+def _answered(context: OfferContext, time: int) -> list[float]:
+    overall = context.whole.rates(PRIOR)
+    kinds = (context.tallies.get(kind) for kind in KINDS)
+    in_flight = [shown for shown in context.shown if shown.end >= time and not shown.redeemed]
+    return [
+        *(overall if context.whole.impressions else (nan,) * 3),
+        *(rate for tally in kinds for rate in ((nan,) * 3 if tally is None else tally.rates(overall))),
+        float(context.whole.impressions),
+        (time - context.viewed_at) / HOUR,
+        (time - context.redeemed_at) / HOUR,
+        float(len(in_flight)),
+        float(sum(shown.seen for shown in in_flight)),
+    ]
+
+
+def _known(context: OfferContext, time: int) -> list[float]:
+    told = context.demographics
+    if told is None:
+        return [nan, nan, nan, *(0.0 for _ in GENDERS), 1.0]
+    missing = float(told.age != told.age and told.income != told.income)
+    genders = (float(told.gender == gender) for gender in GENDERS)
+    return [told.age, told.income, (time - told.opened) / DAY, *genders, missing]

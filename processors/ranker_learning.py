@@ -1,0 +1,151 @@
+"""Learning to rank: folds what became of shown offers into the ranker, and publishes a version of it now and then."""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+
+import msgspec
+import numpy as np
+
+from online_models.metrics import RollingQuality
+from online_models.offers import AdditiveRanker
+from online_models.snapshots import digest
+from processors.base import Said, Tables
+from processors.learning import LESSONS
+from processors.offer_features import FEATURES_ID, NAMES
+from schemas.offer_results import OfferExample, RankerVersion
+from schemas.offer_topics import OFFER_EXAMPLES, RANKERS
+from schemas.records import DAY, AnyRecord
+
+
+class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    model: bytes
+    metrics: bytes
+    version: int
+    examples: int
+    rewarded: int
+    learned_through: int
+    since_published: int
+    published_at: int
+
+
+class RankerLearner:
+    """A ranker being taught: the model, its progressive metrics, and how far it has come."""
+
+    def __init__(self) -> None:
+        self.model = AdditiveRanker(NAMES)
+        self.metrics = RollingQuality()
+        self.version = 0
+        self.examples = 0
+        self.rewarded = 0
+        self.learned_through = 0
+        self.since_published = 0
+        self.published_at = 0
+        self._lessons: list[OfferExample] = []
+
+    def add(self, example: OfferExample) -> None:
+        """Take in an example. It is learned with those around it, in order: many at once cost far less than one."""
+        if example.version:
+            self.metrics.add(example.label, example.score)
+        self._lessons.append(example)
+        if len(self._lessons) >= LESSONS:
+            self.learn()
+        self.examples += 1
+        self.rewarded += example.label
+        self.since_published += 1
+        self.learned_through = max(self.learned_through, example.matured_at)
+
+    def learn(self) -> None:
+        """Learn what has been taken in. When this happens changes nothing but the time it takes."""
+        if not self._lessons:
+            return
+        xs = np.array([example.vector for example in self._lessons], dtype=np.float64)
+        ys = np.array([example.label for example in self._lessons], dtype=np.float64)
+        weights = np.array([example.weight for example in self._lessons], dtype=np.float64)
+        self._lessons.clear()
+        self.model.learn_many(xs, ys, weights)
+
+    def snapshot(self) -> bytes:
+        """Return the whole state, from which `restored` goes on bit for bit."""
+        self.learn()
+        return msgspec.msgpack.encode(
+            _Snapshot(
+                self.model.snapshot(),
+                self.metrics.snapshot(),
+                self.version,
+                self.examples,
+                self.rewarded,
+                self.learned_through,
+                self.since_published,
+                self.published_at,
+            )
+        )
+
+    @classmethod
+    def restored(cls, blob: bytes) -> "RankerLearner":
+        """Return the learner in a snapshot."""
+        kept = msgspec.msgpack.decode(blob, type=_Snapshot)
+        learner = cls()
+        learner.model.restore(kept.model)
+        learner.metrics.restore(kept.metrics)
+        learner.version, learner.examples, learner.rewarded = kept.version, kept.examples, kept.rewarded
+        learner.learned_through, learner.since_published = kept.learned_through, kept.since_published
+        learner.published_at = kept.published_at
+        return learner
+
+
+class OfferLearner:
+    """Folds the examples of a ranker into it, in the order their windows ended.
+
+    A version is published every `every` examples or `at_most` milliseconds of event time, whichever comes first, once
+    the model is ready. `sign` signs its blob. Examples with vectors of another set of features are passed over.
+    """
+
+    name = "offer-learning"
+    inputs = (OFFER_EXAMPLES,)
+    outputs = (RANKERS,)
+    tables = ()
+    state = RankerLearner
+
+    def __init__(self, sign: Callable[[bytes], bytes], every: int = 200, at_most: int = DAY // 24) -> None:
+        self._sign = sign
+        self._every = every
+        self._at_most = at_most
+
+    def step(
+        self, state: RankerLearner | None, record: AnyRecord, tables: Tables
+    ) -> tuple[RankerLearner | None, Iterable[Said]]:
+        """Return the ranker with one example more, and a version where one is due."""
+        example: OfferExample = record.message
+        if example.features != FEATURES_ID:
+            return state, ()
+        state = state or RankerLearner()
+        state.add(example)
+        if not self._is_due(state, example.matured_at):
+            return state, ()
+        return state, (Said(RANKERS, self._published(state, example)),)
+
+    def _is_due(self, state: RankerLearner, now: int) -> bool:
+        if state.since_published < self._every and now - state.published_at < self._at_most:
+            return False
+        state.learn()
+        return state.model.ready
+
+    def _published(self, state: RankerLearner, example: OfferExample) -> RankerVersion:
+        state.version += 1
+        state.since_published = 0
+        state.published_at = example.matured_at
+        signed = self._sign(state.model.snapshot())
+        quality = msgspec.structs.asdict(state.metrics.quality())
+        return RankerVersion(
+            event_id=f"{example.model}@{state.version}",
+            event_time=state.learned_through,
+            model=example.model,
+            version=state.version,
+            digest=digest(signed),
+            blob=b64encode(signed).decode(),
+            features=FEATURES_ID,
+            examples=state.examples,
+            rewarded=state.rewarded,
+            learned_through=state.learned_through,
+            metrics={name: float(value) for name, value in quality.items() if value is not None},
+        )

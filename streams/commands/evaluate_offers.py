@@ -1,0 +1,67 @@
+"""`headrace evaluate offers`: what the rankings are worth on one wave of randomised sends."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from streams.card_offers import CardOffers
+from streams.files import UnreadableFile
+from streams.offer_evaluation import Told, UnknownWave, Wave, evaluate_offers, offer_pipeline
+from streams.settings import Settings
+
+
+def evaluate_offers_command(
+    folder: Annotated[
+        Path, typer.Argument(help="Holds portfolio.json, profile.json.gz and transcript*.parquet.", metavar="DIR")
+    ],
+    test_wave: Annotated[int, typer.Option(help="The hour of the sends that are judged.", min=0)],
+    max_duration_days: Annotated[float, typer.Option(help="Judge only offers open for at most so long.", min=0)] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Rank and learn in one pass over the events up to a wave of sends, then judge the rankings of that wave.
+
+    Learned from are only offers whose time is over. A send of a bogo or a discount succeeds when the customer saw the
+    offer at or before redeeming it, both in its time. The policy is worth the mean success of those sends where it
+    would have sent the same, as sends are random.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
+    with _told_plainly(), _watched() as told:
+        records = CardOffers(folder).records()
+        result = evaluate_offers(offer_pipeline(Settings()), records, Wave(test_wave, max_duration_days), told)
+    if as_json:
+        typer.echo(orjson.dumps(result))
+    else:
+        Console().print(_table(result, f"sends at hour {test_wave}, at most {max_duration_days:g} days"))
+
+
+def _table(result: dict[str, Any], title: str) -> Table:
+    table = Table("measure", "value", title=title)
+    for name, value in result.items():
+        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+    return table
+
+
+@contextmanager
+def _watched() -> Iterator[Told]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
+        task = bar.add_task("reading customers")
+        yield lambda count: bar.update(task, description=f"{count:,} events replayed")
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    try:
+        yield
+    except (UnreadableFile, UnknownWave) as failure:
+        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from failure
