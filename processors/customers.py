@@ -66,7 +66,7 @@ DERIVED = (
 """What is computed from a customer's own past beyond declared windows."""
 
 
-class Customer(msgspec.Struct):
+class Customer(msgspec.Struct, gc=False):
     """Everything kept about one customer."""
 
     trails: list[Trail]

@@ -36,10 +36,14 @@ def _count(feature: Feature, *_columns: int) -> Read:
     def held(_trail: Trail, span: Span, _unit: str, _time: int) -> float:
         return float(span.hi - span.lo or empty)
 
-    def totalled(_trail: Trail, span: Span, unit: str, _time: int) -> float:
-        return float(_total(span, unit if feature.of == AMOUNT else None, 0) or empty)
+    def of_unit(_trail: Trail, span: Span, unit: str, _time: int) -> float:
+        total = span.totals.get(unit)
+        return float(total[0] or empty) if total else empty
 
-    return totalled if feature.of == AMOUNT or feature.window is None else held
+    def of_all(_trail: Trail, span: Span, _unit: str, _time: int) -> float:
+        return float(_total(span, None, 0) or empty)
+
+    return of_unit if feature.of == AMOUNT else of_all if feature.window is None else held
 
 
 def _sum(feature: Feature, column: int) -> Read:
