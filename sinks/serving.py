@@ -94,9 +94,15 @@ def apply(pipeline: Scripted, served: Iterable[Served]) -> Any:
     """Write all of `served` by one atomic script, on a client or queued on a pipeline; nothing for nothing."""
     keys: list[str] = []
     arguments: list[bytes | str | int] = []
-    for (key, field), (ttl, newest, value) in _settled(served).items():
+    value = stored = b""
+    for (key, field), each in _settled(served).items():
         keys.append(key)
-        arguments += (ttl, newest, field, value)
+        if each.order is None:
+            arguments += (each.ttl_ms, "0", field, each.value)
+            continue
+        if each.value is not value:  # what one score says to several keys is put behind its order only once
+            value, stored = each.value, stamped(each)
+        arguments += (each.ttl_ms, "1", field, stored)
     return pipeline.eval(SCRIPT, len(keys), *keys, *arguments) if keys else None
 
 
@@ -235,16 +241,18 @@ def _served_model(version: ModelVersion, encoded: bytes, keep: Keep) -> tuple[Se
     )
 
 
-def _settled(served: Iterable[Served]) -> dict[tuple[str, str], tuple[int, str, bytes]]:
-    """Return (ttl, whether it is a newest value, stored bytes) by key and field, the newest only of each."""
-    settled: dict[tuple[str, str], tuple[int, str, bytes]] = {}
+def _settled(served: Iterable[Served]) -> dict[tuple[str, str], Served]:
+    """Return what is left to write by key and field: of newest values the newest only."""
+    settled: dict[tuple[str, str], Served] = {}
     for each in served:
         at = (each.key, each.field)
-        if each.order is None:
-            settled[at] = (each.ttl_ms, "0", each.value)
-            continue
-        value = stamped(each)
         known = settled.get(at)
-        if known is None or known[2][:ORDER_DIGITS] <= value[:ORDER_DIGITS]:
-            settled[at] = (each.ttl_ms, "1", value)
+        if known is None or not _is_newer(known, each):
+            settled[at] = each
     return settled
+
+
+def _is_newer(known: Served, other: Served) -> bool:
+    if known.order is None or other.order is None:
+        return False
+    return known.order > other.order or (known.order == other.order and crc32(known.value) > crc32(other.value))
