@@ -1,11 +1,13 @@
 """Waiting for the truth: joins feedback to the score it is about, and lets unlabelled payments mature as genuine."""
 
-import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from math import nan
+from struct import Struct
 from sys import intern
 
 import msgspec
-import numpy as np
+from msgspec.structs import replace
 
 from processors.base import Said, Tables
 from schemas.events import Feedback
@@ -14,9 +16,10 @@ from schemas.results import Example, FraudScore, Label
 from schemas.topics import CUSTOMER_LABELS, EXAMPLES, FEEDBACK, SCORES, TERMINAL_LABELS
 
 GENUINE, FRAUD = 1, 2
+FLOAT_BYTES = 8
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True):
+class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a feedback said: fraud or not, when it became known, who said it and how sure they are."""
 
     fraud: bool
@@ -25,7 +28,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     confidence: float
 
 
-class Scored(msgspec.Struct, frozen=True, array_like=True):
+class Scored(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What must be kept of a score until its label: the vector it was made from, and whom it was about.
 
     The vector is packed as little-endian float64, NaN where missing: a quarter of the memory of Python floats.
@@ -48,7 +51,7 @@ class Scored(msgspec.Struct, frozen=True, array_like=True):
     weight: float
 
 
-class Waiting(msgspec.Struct, array_like=True):
+class Waiting(msgspec.Struct, array_like=True, gc=False):
     """One payment on its way to the truth. `taught` holds GENUINE and FRAUD once an example of it was said."""
 
     due: int | None
@@ -140,7 +143,7 @@ class FraudOutcomes:
         state.due = at + self._late_horizon
         if state.taught:
             return state, ()
-        said = list(_examples(state, state.scored, Told(False, at, "window", 1.0)))
+        said = _examples(state, state.scored, Told(False, at, "window", 1.0))
         state.taught |= GENUINE
         return state, said
 
@@ -165,41 +168,53 @@ def _kept(score: FraudScore) -> Scored:
     )
 
 
-def _examples(state: Waiting, scored: Scored, told: Told) -> Iterator[Said]:
+def _examples(state: Waiting, scored: Scored, told: Told) -> list[Said]:
     """Say one example for the model that scored, and one for each in its shadow."""
     vector = unpacked(scored.vector)
-    for model, score in ((scored.model, scored.score), *scored.shadow.items()):
-        yield Said(
-            EXAMPLES,
-            Example(
-                event_id=scored.event_id,
-                event_time=scored.event_time,
-                tenant=state.tenant,
-                model=model,
-                label=told.fraud,
-                matured_at=told.at,
-                score=score,
-                probability=scored.probability if model == scored.model else score,
-                version=scored.shadow_versions.get(model, scored.version),
-                features=scored.features,
-                vector=vector,
-                source=told.source,
-                confidence=told.confidence,
-                weight=1.0 if told.fraud else scored.weight,
-                late=bool(state.taught),
-                amount=scored.amount,
-                currency=scored.currency,
-                user=scored.user,
-                terminal=scored.terminal,
-            ),
-        )
+    said = [_example(state, scored, told, vector)]
+    for model, score in scored.shadow.items():
+        version = scored.shadow_versions.get(model, scored.version)
+        probability = scored.probability if model == scored.model else score
+        example = replace(said[0].message, model=model, score=score, probability=probability, version=version)
+        said.append(Said(EXAMPLES, example))
+    return said
+
+
+def _example(state: Waiting, scored: Scored, told: Told, vector: tuple[float, ...]) -> Said:
+    example = Example(
+        event_id=scored.event_id,
+        event_time=scored.event_time,
+        tenant=state.tenant,
+        model=scored.model,
+        label=told.fraud,
+        matured_at=told.at,
+        score=scored.score,
+        probability=scored.probability,
+        version=scored.version,
+        features=scored.features,
+        vector=vector,
+        source=told.source,
+        confidence=told.confidence,
+        weight=1.0 if told.fraud else scored.weight,
+        late=bool(state.taught),
+        amount=scored.amount,
+        currency=scored.currency,
+        user=scored.user,
+        terminal=scored.terminal,
+    )
+    return Said(EXAMPLES, example)
 
 
 def packed(vector: tuple[float | None, ...]) -> bytes:
     """Return a vector as little-endian float64; None, which is how JSON spells NaN, becomes NaN."""
-    return np.array(vector, dtype="<f8").tobytes()
+    return _layout(len(vector)).pack(*[nan if value is None else value for value in vector])
 
 
 def unpacked(vector: bytes) -> tuple[float, ...]:
     """Return the vector that was packed."""
-    return struct.unpack(f"<{len(vector) // 8}d", vector)
+    return _layout(len(vector) // FLOAT_BYTES).unpack(vector)
+
+
+@lru_cache(64)
+def _layout(numbers: int) -> Struct:
+    return Struct(f"<{numbers}d")

@@ -42,7 +42,7 @@ CUSUM_MOST = 12.0
 """Steps of a cumulative sum test of fraud rate .7 against .01: log(.7/.01), log(.3/.99), and its ceiling."""
 
 
-class Outcomes(msgspec.Struct):
+class Outcomes(msgspec.Struct, gc=False):
     """Sums over a terminal's matured outcomes, decayed to `time`."""
 
     time: int = 0
@@ -83,7 +83,7 @@ class Outcomes(msgspec.Struct):
         return (self.frauds[at] + PRIOR_RATE * PRIOR_WEIGHT) / (self.seen[at] + PRIOR_WEIGHT)
 
 
-class Terminal(msgspec.Struct):
+class Terminal(msgspec.Struct, gc=False):
     """Everything kept about one terminal. Outcomes of payments up to `settled_until` (milliseconds) have matured."""
 
     trails: list[Trail]

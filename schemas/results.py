@@ -1,7 +1,8 @@
 """What headrace says: features, scores, alerts, labels, models and dead letters.
 
 These are msgspec structs, not pydantic models: four of them are made for every transaction, and one costs 0.2 µs
-against 3.3 µs. All times are milliseconds since 1970 UTC.
+against 3.3 µs. None can be part of a cycle, so the garbage collector need not look at them. All times are milliseconds
+since 1970 UTC.
 """
 
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import msgspec
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What every result has: the id of the event it is about, that event's time, and its tenant."""
 
     event_id: str
@@ -37,7 +38,7 @@ class CardFeatures(Result, frozen=True, kw_only=True):
     input_offset: int = -1
 
 
-class Reason(msgspec.Struct, frozen=True):
+class Reason(msgspec.Struct, frozen=True, gc=False):
     """One reason for a score: the feature, what it added in log-odds, and the same in words with the numbers."""
 
     feature: str
