@@ -22,12 +22,13 @@ demo: sync ## simulated card payments through the whole pipeline, with the API l
 test: sync ## every test; live ones need Java 17+ and Maven, or are skipped with the reason
 	$(RUN) pytest $(COVERAGE) $(ARGS)
 
-check: sync ## all that continuous integration runs
+check: SYNCED := --all-groups
+check: sync ## all that continuous integration runs, peers of the benchmarks included
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) lint-imports
-	$(MAKE) test COVERAGE="--cov --cov-report=term --cov-fail-under=90"
+	$(MAKE) test SYNCED=$(SYNCED) COVERAGE="--cov --cov-report=term --cov-fail-under=90"
 
 bench: $(filter $(LOCAL_UV),$(UV)) ## every benchmark beside its peers
 	$(UV) sync --frozen --all-groups
@@ -44,7 +45,7 @@ fmt: sync ## format the code and mend what can be mended
 	$(RUN) ruff format
 
 sync: $(filter $(LOCAL_UV),$(UV))
-	@$(UV) sync --frozen --quiet
+	@$(UV) sync --frozen --quiet $(SYNCED)
 
 # A virtual environment of its own, since many systems refuse to install beside their own packages.
 $(LOCAL_UV):
