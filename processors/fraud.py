@@ -52,6 +52,16 @@ class Judgement(NamedTuple):
     anomaly: float
 
 
+class Shadow(NamedTuple):
+    """The score of each model in the shadow, and the version that made it: 0 while it has none."""
+
+    scores: dict[str, float]
+    versions: dict[str, int]
+
+
+NO_SHADOW = Shadow({}, {})
+
+
 class FraudScorer:
     """Folds a terminal's payments and labels, and says a score for every payment.
 
@@ -96,7 +106,7 @@ class FraudScorer:
         if state is None:
             state = self.history.new()
         newest = state.trails[0].watched
-        x = np.array((*message.customer, *self.history.observe(state, message)), dtype=np.float64)
+        x = np.array([*message.customer, *self.history.observe(state, message)], dtype=np.float64)
         return state, self._say(message, x, newest, tables)
 
     def _say(self, payment: CardFeatures, x: Vector, newest: int, tables: Tables) -> Iterable[Said]:
@@ -121,7 +131,7 @@ class FraudScorer:
         ages = {"customer": payment.customer_age, "terminal": -1 if newest < 0 else payment.event_time - newest}
         if release is not None and version is not None:
             ages["model"] = payment.event_time - version.learned_through
-        shadow = self._shadow(x, versions)
+        shadow = self._shadow(x, versions) if self._shadows else NO_SHADOW
         return FraudScore(
             event_id=payment.event_id,
             event_time=payment.event_time,
@@ -143,8 +153,8 @@ class FraudScorer:
             other=judged.other,
             intercept=judged.intercept,
             anomaly=judged.anomaly,
-            shadow={model: score for model, (score, _) in shadow.items()},
-            shadow_versions={model: number for model, (_, number) in shadow.items()},
+            shadow=shadow.scores,
+            shadow_versions=shadow.versions,
             ages=ages,
             weight=self._weight(payment.event_id),
             card=payment.card,
@@ -155,13 +165,13 @@ class FraudScorer:
             input_offset=payment.input_offset,
         )
 
-    def _shadow(self, x: Vector, versions: Mapping[str, ModelVersion]) -> dict[str, tuple[float, int]]:
-        """Return the score of each model in the shadow, and the version that made it: 0 while it has none."""
-        scores = {}
+    def _shadow(self, x: Vector, versions: Mapping[str, ModelVersion]) -> Shadow:
+        scores, numbers = {}, {}
         for model in self._shadows:
             release = self.release(versions.get(model))
-            scores[model] = (0.0, 0) if release is None else (release.model.score_one(x), versions[model].version)
-        return scores
+            scores[model] = 0.0 if release is None else release.model.score_one(x)
+            numbers[model] = 0 if release is None else versions[model].version
+        return Shadow(scores, numbers)
 
     def release(self, version: ModelVersion | None) -> Release | None:
         """Return the model of a version, or None when there is none, or it is forged, broken or of other features."""
@@ -197,19 +207,16 @@ def judge(release: Release, x: Vector, vector: tuple[float, ...], names: tuple[s
         score = model.score_one(x)
         return _judgement(release, x, Explanation(score, log_odds(score), 0.0, np.zeros(0), []), ())
     explanation = model.explain_one(x, REASONS)
-    facts = Facts(names, vector)
-    reasons = tuple(
-        Reason(names[at], float(explanation.contributions[at]), in_words(names[at], vector[at], facts))
-        for at in explanation.largest
-    )
-    return _judgement(release, x, explanation, reasons)
+    facts, added = Facts(names, vector), explanation.contributions.item
+    reasons = [Reason(names[at], added(at), in_words(names[at], vector[at], facts)) for at in explanation.largest]
+    return _judgement(release, x, explanation, tuple(reasons))
 
 
 def _judgement(release: Release, x: Vector, explanation: Explanation, reasons: tuple[Reason, ...]) -> Judgement:
-    score = explanation.score
-    other = explanation.logit - explanation.intercept - sum(reason.contribution for reason in reasons)
+    score, _, intercept, _, _ = explanation
+    other = explanation.logit - intercept - sum([reason.contribution for reason in reasons])
     anomaly = release.anomaly.score_one(x)
-    return Judgement(score, release.calibrator.calibrate(score), reasons, other, explanation.intercept, anomaly)
+    return Judgement(score, release.calibrator.calibrate(score), reasons, other, intercept, anomaly)
 
 
 def rule_judgement(vector: tuple[float, ...], names: tuple[str, ...]) -> Judgement:
