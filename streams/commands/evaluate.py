@@ -17,6 +17,7 @@ from schemas.durations import milliseconds
 from schemas.errors import BadMessage
 from schemas.records import DAY
 from streams.assembly import fraud_pipeline, fraud_scorer
+from streams.commands.evaluate_policy import evaluate_policy_command
 from streams.commands.evaluate_recommendations import evaluate_recommendations_command
 from streams.evaluation import Keep, NothingToJudge, Protocol, Told, evaluate_fraud, labelled_sources
 from streams.files import UnreadableFile
@@ -27,6 +28,7 @@ from streams.vector_file import VectorFile
 CARD_TRANSACTIONS = Path(__file__).parents[2] / "examples" / "mappings" / "card_transactions.yaml"
 
 commands = typer.Typer(help="Measure models and policies on history.", no_args_is_help=True)
+commands.command("policy")(evaluate_policy_command)
 commands.command("recommendations")(evaluate_recommendations_command)
 
 
