@@ -40,7 +40,7 @@ def evaluate_offers_command(
     if as_json:
         typer.echo(orjson.dumps(result))
     else:
-        Console().print(_table(result, f"sends at hour {test_wave}, at most {max_duration_days:g} days"))
+        Console().print(_table(result, f"hour {test_wave}, at most {max_duration_days:g} days"))
 
 
 def _table(result: dict[str, Any], title: str) -> Table:

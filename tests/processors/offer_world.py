@@ -1,0 +1,139 @@
+"""Offers, customers and what they do, as messages with defaults, and a small world of randomised sends."""
+
+import random
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from online_models.offers import AdditiveRanker
+from online_models.snapshots import digest
+from processors.base import Tables
+from processors.offer_features import FEATURES_ID, NAMES
+from processors.offers import OfferRanker
+from processors.ranker_learning import OfferLearner
+from processors.rewards import OfferRewards
+from schemas.events import Click, Event, Offer, Profile, Transaction
+from schemas.offer_results import OfferExample, RankerVersion, Ranking
+from schemas.offer_topics import OFFER_EXAMPLES, RANKERS, RANKINGS
+from schemas.records import DAY, AnyRecord, AnyTopic, Record
+from schemas.topics import CLICKS, OFFERS, PROFILES, TRANSACTIONS
+from streams.pipeline import Pipeline
+from tests.builders import HOUR, NOON, base64, moment, signed, transaction, verified
+
+TOPICS: dict[type, AnyTopic] = {
+    Click: CLICKS,
+    Offer: OFFERS,
+    Profile: PROFILES,
+    Transaction: TRANSACTIONS,
+    Ranking: RANKINGS,
+    OfferExample: OFFER_EXAMPLES,
+    RankerVersion: RANKERS,
+}
+
+
+def record(message: Any) -> AnyRecord:
+    """Return a message as a record of its topic, known by its event id."""
+    return Record(TOPICS[type(message)], message, message.event_id)
+
+
+def offer(name: str = "coffee", **changed: Any) -> Offer:
+    """Return a bogo open for five days that takes a spend of 10.00."""
+    fields: dict[str, Any] = {"kind": "bogo", "reward": "10", "minimum_spend": 10, "duration_days": 5}
+    fields |= {"channels": ["web", "email"], "event_time": moment(NOON)}
+    return Offer(event_id=f"offer-{name}", offer=name, **fields | changed)
+
+
+def profile(at: int = NOON, **changed: Any) -> Profile:
+    """Return the profile of somebody who has been a customer for a hundred days."""
+    fields: dict[str, Any] = {"event_id": "profile-ann", "user": "ann", "opened": moment(at - 100 * DAY)}
+    return Profile(event_time=moment(at), **fields | {"age": 40, "income": 60_000.0, "gender": "F"} | changed)
+
+
+def click(kind: str, at: int = NOON, **changed: Any) -> Click:
+    """Return something a customer did with the offer `coffee`; an impression is of the decision `d-1`."""
+    fields: dict[str, Any] = {"user": "ann", "offer": "coffee", "event_id": f"{kind}-{at}"}
+    fields |= {"decision_id": "d-1", "propensity": 0.1} if kind == "impression" else {}
+    return Click(kind=kind, event_time=moment(at), **fields | changed)
+
+
+def payment(at: int = NOON, amount: str = "5.00", event_id: str = "", **changed: Any) -> Transaction:
+    """Return a payment, known by its time unless it has an id."""
+    return transaction(event_id or f"tx-{at}", at, amount=amount, **changed)
+
+
+def ranking(at: int = NOON, **changed: Any) -> Ranking:
+    """Return the decision `d-1` to show `coffee`, which can be redeemed for five days."""
+    fields: dict[str, Any] = {"event_id": "d-1", "user": "ann", "shown": "coffee", "propensity": 0.1, "version": 3}
+    fields |= {"candidates": ("coffee",), "scores": (0.4,), "score": 0.4, "source": "model", "model": "offers"}
+    fields |= {"features": "f", "vector": (1.0, float("nan")), "window_end": at + 5 * DAY}
+    return Ranking(event_time=at, **fields | changed)
+
+
+def offer_example(number: int = 1, **changed: Any) -> OfferExample:
+    """Return what became of a decision, with a vector that has as many numbers as a ranker's."""
+    fields: dict[str, Any] = {"model": "offers", "user": "ann", "offer": "coffee", "label": bool(number % 3 == 0)}
+    fields |= {"matured_at": NOON + number, "score": 0.4, "version": 1, "features": FEATURES_ID, "propensity": 0.1}
+    vector = tuple(float((number * at) % 7 + (number % 3 == 0)) for at in range(len(NAMES)))
+    return OfferExample(event_id=f"d-{number}", event_time=NOON - DAY + number, **fields | {"vector": vector} | changed)
+
+
+def version(ranker: AdditiveRanker, **changed: Any) -> RankerVersion:
+    """Return a ranker as it is published: signed, as version 1 of the model `offers`."""
+    blob = signed(ranker.snapshot())
+    fields: dict[str, Any] = {"model": "offers", "version": 1, "digest": digest(blob), "blob": base64(blob)}
+    fields |= {"features": FEATURES_ID, "examples": 300, "rewarded": 90, "learned_through": NOON}
+    return RankerVersion(event_id="offers@1", event_time=NOON, **fields | changed)
+
+
+def taught(examples: int = 300) -> AdditiveRanker:
+    """Return a ranker that has learned so many examples."""
+    model = AdditiveRanker(NAMES)
+    for number in range(examples):
+        each = offer_example(number)
+        model.learn_one(np.array(each.vector, dtype=np.float64), each.label)
+    return model
+
+
+def tables(*offers: Offer, ranker: RankerVersion | None = None) -> Tables:
+    """Return a catalogue, and the newest version of the ranker."""
+    catalogue = {OFFERS.key(each): each for each in offers or (offer(),)}
+    return {OFFERS: catalogue, RANKERS: {} if ranker is None else {"offers": ranker}}
+
+
+def pipeline() -> Pipeline:
+    """Return the pipeline of offers, which publishes often."""
+    return Pipeline((OfferRanker(verified), OfferRewards(), OfferLearner(signed, every=20)))
+
+
+CATALOGUE = (
+    offer("coffee", channels=["web", "email", "social"]),
+    offer("cake", kind="discount", reward="3", minimum_spend=7, duration_days=3),
+    offer("beans", kind="discount", reward="5", minimum_spend=20, duration_days=7),
+    offer("news", kind="informational", reward="0", minimum_spend=0, duration_days=2),
+)
+
+
+def world(customers: int = 60, waves: int = 10, seed: int = 1) -> list[AnyRecord]:
+    """Return a stream of weekly sends with what came of them, in order of time."""
+    rng = random.Random(seed)
+    happened = [each for user in range(customers) for each in _life(rng, f"u{user}", waves)]
+    happened.sort(key=lambda event: (event.time_ms(), event.event_id))
+    return [record(each) for each in (*CATALOGUE, *happened)]
+
+
+def _life(rng: random.Random, user: str, waves: int) -> Iterator[Event]:
+    keen = rng.random()
+    yield profile(NOON, event_id=f"profile-{user}", user=user, age=20 + round(50 * keen), gender=rng.choice("FMO"))
+    for wave in range(waves):
+        sent, chosen = NOON + 7 * wave * DAY, rng.choice(CATALOGUE).offer
+        about = partial(click, user=user, offer=chosen)
+        name = f"{user}-{wave}"
+        yield about("impression", sent, event_id=f"send-{name}", decision_id=f"d-{name}")
+        if rng.random() < 0.8:
+            yield about("view", sent + rng.randrange(48) * HOUR, event_id=f"view-{name}")
+        for paid in range(rng.randrange(4)):
+            yield payment(sent + rng.randrange(6 * 24) * HOUR, event_id=f"tx-{name}-{paid}", user=user)
+        if chosen != "news" and rng.random() < keen:
+            yield about("redemption", sent + rng.randrange(6 * 24) * HOUR, event_id=f"redeemed-{name}")

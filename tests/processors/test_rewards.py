@@ -1,0 +1,107 @@
+"""A decision's outcome: what was seen and then redeemed in its time, said once, when that time is over."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.rewards import OfferRewards
+from schemas.events import Click
+from schemas.offer_results import OfferExample
+from schemas.records import DAY
+from streams.task import Task
+from tests.builders import HOUR, NOON
+from tests.processors.offer_world import click, payment, ranking, record
+
+END = NOON + 5 * DAY
+AFTERWARDS = click("view", END + 30 * DAY, user="ann", offer="another")
+
+
+def outcomes(*messages: Any) -> list[OfferExample]:
+    """Return the examples said about these, a month after."""
+    task = Task(OfferRewards(), {}, {})
+    return [said.message for each in (*messages, AFTERWARDS) for said in task.step(record(each))]
+
+
+def label(*clicks: Click) -> bool:
+    (example,) = outcomes(ranking(), *clicks)
+    return example.label
+
+
+def test_seen_and_then_redeemed_is_a_success() -> None:
+    assert label(click("view", NOON + HOUR), click("redemption", NOON + 2 * HOUR))
+
+
+def test_seen_at_the_moment_of_redeeming_is_a_success() -> None:
+    assert label(click("redemption", NOON + HOUR), click("view", NOON + HOUR))
+
+
+@pytest.mark.parametrize("kinds", [(), ("view",), ("redemption",), ("redemption", "view")])
+def test_anything_less_is_none(kinds: tuple[str, ...]) -> None:
+    assert not label(*(click(kind, NOON + hours * HOUR) for hours, kind in enumerate(kinds)))
+
+
+def test_both_ends_of_the_window_belong_to_it() -> None:
+    assert label(click("view", NOON), click("redemption", END))
+    assert not label(click("view", NOON), click("redemption", END + 1))
+
+
+def test_clicks_on_another_offer_or_another_decision_do_not_count() -> None:
+    assert not label(click("view"), click("redemption", offer="tea"))
+    assert not label(click("view"), click("redemption", decision_id="d-2"))
+
+
+def test_a_click_that_names_the_decision_needs_no_offer() -> None:
+    assert label(click("view", offer=None, decision_id="d-1"), click("redemption", offer=None, decision_id="d-1"))
+
+
+def test_a_click_counts_for_every_decision_it_may_be_about() -> None:
+    twice = (ranking(), ranking(NOON + DAY, event_id="d-2", version=4))
+    said = outcomes(*twice, click("view", NOON + 2 * DAY), click("redemption", END + HOUR))
+    assert [(each.event_id, each.label, each.version) for each in said] == [("d-1", False, 3), ("d-2", True, 4)]
+
+
+def test_nothing_is_said_before_the_window_is_over() -> None:
+    task = Task(OfferRewards(), {}, {})
+    for message in (ranking(), click("view"), click("redemption"), click("view", END)):
+        assert task.step(record(message)) == []
+    (said,) = task.step(record(click("view", END + 1)))
+    assert said.message.matured_at == END
+    assert task.states == {}
+
+
+def test_a_decision_repeated_is_one() -> None:
+    assert len(outcomes(ranking(), ranking(), click("view"))) == 1
+
+
+def test_what_cannot_be_redeemed_is_not_waited_for() -> None:
+    assert outcomes(ranking(rewarded=False), click("view"), click("redemption")) == []
+
+
+def test_other_kinds_of_click_say_nothing() -> None:
+    assert not label(click("impression"), click("click"), click("dismiss"))
+    assert outcomes(click("redemption")) == []
+
+
+def test_an_example_tells_the_vector_and_the_version_that_scored() -> None:
+    (example,) = outcomes(ranking(vector=(1.0, None, 3.5)))
+    assert example.vector[::2] == (1.0, 3.5)
+    assert example.vector[1] != example.vector[1]
+    assert (example.model, example.version, example.score, example.propensity) == ("offers", 3, 0.4, 0.1)
+
+
+def test_a_message_of_another_sort_is_a_bug() -> None:
+    with pytest.raises(TypeError, match="rewards does not read Transaction"):
+        OfferRewards().step(None, record(payment()), {})
+
+
+@given(clicks=st.lists(st.tuples(st.sampled_from(("view", "redemption")), st.integers(-1, 7 * 24)), max_size=8))
+def test_the_label_equals_a_search_over_all_pairs(clicks: list[tuple[str, int]]) -> None:
+    def times(wanted: str) -> list[int]:
+        return [hours for kind, hours in clicks if kind == wanted and 0 <= hours <= 5 * 24]
+
+    happened = [click(kind, NOON + hours * HOUR) for kind, hours in sorted(clicks, key=lambda each: each[1])]
+    before = [each for each in happened if each.time_ms() < NOON]
+    (example,) = outcomes(*before, ranking(), *happened[len(before) :])
+    assert example.label == any(view <= redeemed for view in times("view") for redeemed in times("redemption"))
