@@ -3,13 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
-from online_models.factorisation import Factorisation, Item
+from online_models.base import Vector
+from online_models.factorisation import FactorSettings, Item
 from processors.shopper import Shopper
 from schemas.recommendation_results import ItemDemand, Part, Suggestion
 from schemas.records import DAY
@@ -20,6 +22,24 @@ TOP_PLACES = 20
 """Places in the order of demand that are worth a word."""
 
 Scores = npt.NDArray[np.float64]
+
+
+class Expects(Protocol):
+    """What expects ratings: `learned` is 0 while it knows nothing, `settings` has the scale."""
+
+    @property
+    def learned(self) -> int:
+        """Return how many ratings it has learned."""
+        ...
+
+    @property
+    def settings(self) -> FactorSettings:
+        """Return how it learns."""
+        ...
+
+    def predict_many(self, user: str, items: Sequence[Item], at: int) -> Vector:
+        """Return the rating expected of each item at an event time (milliseconds)."""
+        ...
 
 
 class Mix(msgspec.Struct, frozen=True):
@@ -73,12 +93,10 @@ def more_demand(demand: ItemDemand | None, item: str, about: tuple[str, int, str
         return ItemDemand(event_id=event_id, event_time=at, tenant=tenant, item=item, weight=1.0, count=1)
     now = max(at, demand.event_time)
     weight = decayed(demand, now, half_life_ms) + 0.5 ** ((now - at) / half_life_ms)
-    return ItemDemand(
-        event_id=event_id, event_time=now, tenant=tenant, item=item, weight=weight, count=demand.count + 1
-    )
+    return replace(demand, event_id=event_id, event_time=now, weight=weight, count=demand.count + 1)
 
 
-def score(user: str, shopper: Shopper, shelf: Shelf, model: Factorisation, mix: Mix) -> Scored:
+def score(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -> Scored:
     """Return the parts and scores of all that the customer does not own. Changes nothing.
 
     Each part is in [0, 1]. Collaborative: the place of the expected rating on its scale. Content: the logistic of the
@@ -95,7 +113,7 @@ def score(user: str, shopper: Shopper, shelf: Shelf, model: Factorisation, mix: 
     return Scored(items, parts, weights, parts @ weights, expected)
 
 
-def recommend(user: str, shopper: Shopper, shelf: Shelf, model: Factorisation, mix: Mix) -> tuple[Suggestion, ...]:
+def recommend(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -> tuple[Suggestion, ...]:
     """Return the best of what the customer does not own, each with one reason; of equals the lesser id first."""
     scored = score(user, shopper, shelf, model, mix)
     order = sorted(range(len(scored.items)), key=lambda at: (-scored.scores[at], scored.items[at].id))
@@ -111,15 +129,14 @@ def _suggestion(scored: Scored, at: int, reasons: "Reasons") -> Suggestion:
 
 
 def shares(shelf: Shelf) -> dict[str, float]:
-    """Return which share each category has in all that was ever chosen; they sum to 1."""
+    """Return which share each category has in all that was ever chosen, each chosen once more; they sum to 1."""
     counts: Counter[str] = Counter()
     for item in shelf.items:
         demand = shelf.demand.get(item.id)
-        if demand is not None:
-            for name in item.categories:
-                counts[name] += demand.count
-    total = counts.total()
-    return {name: count / total for name, count in counts.items()}
+        for name in item.categories:
+            counts[name] += demand.count if demand else 0
+    total = counts.total() + len(counts)
+    return {name: (count + 1) / total for name, count in counts.items()}
 
 
 def _content(shopper: Shopper, shelf: Shelf, items: Sequence[Item]) -> Scores:

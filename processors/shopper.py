@@ -37,12 +37,10 @@ class Shopper(msgspec.Struct):
         _add(self.overall, liking, rating)
 
     def lift(self, category: str, share: float) -> float:
-        """Return how many times their share among everybody's choices a category has among the customer's own.
+        """Return how many times its share among everybody's choices, above 0, a category has among the customer's own.
 
         Few choices say little: the customer's share is smoothed with `SMOOTHING` choices as everybody makes them.
         """
-        if share <= 0.0:
-            return 1.0
         own = self.likings[category].weight if category in self.likings else 0.0
         return (own + SMOOTHING * share) / ((self.total + SMOOTHING) * share)
 

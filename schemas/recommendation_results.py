@@ -22,18 +22,30 @@ class CatalogueItem(Event):
 
 
 class ItemDemand(Result, frozen=True, kw_only=True):
-    """How much an item is in demand: `weight` counts who chose it, and halves with time from `event_time` on."""
+    """How much an item is in demand: `weight` counts who chose it, and halves with time from `event_time` on.
+
+    `rated`, `bias` and `factors` are the item's half of the rating model.
+    """
 
     item: str
     weight: float
     count: int
+    rated: int = 0
+    bias: float = 0.0
+    factors: tuple[float, ...] = ()
 
 
 class ItemChosen(Result, frozen=True, kw_only=True):
-    """Somebody chose an item: bought, rated or redeemed it."""
+    """Somebody chose an item: bought, rated or redeemed it.
+
+    A rating has a lesson for the item: `error`, by how many stars it was above what was expected, and the `factors` of
+    who gave it.
+    """
 
     item: str
     user: str
+    error: float | None = None
+    factors: tuple[float, ...] = ()
 
 
 class Suggestion(msgspec.Struct, frozen=True):
@@ -59,5 +71,3 @@ class Recommendations(Result, frozen=True, kw_only=True):
     expires_at: int
     items: tuple[Suggestion, ...]
     weights: dict[Part, float]
-    model: str = "none"
-    version: int = 0

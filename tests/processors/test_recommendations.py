@@ -170,17 +170,17 @@ def test_demand_halves_in_a_half_life_whatever_the_order_of_events() -> None:
 
 
 def test_shares_count_what_everybody_chose() -> None:
-    assert shares(SHELF) == {"Horror": 4 / 12, "Space": 4 / 12, "Romance": 3 / 12, "Comedy": 1 / 12}
+    assert shares(SHELF) == {"Horror": 5 / 16, "Space": 5 / 16, "Romance": 4 / 16, "Comedy": 2 / 16}
 
 
-def test_a_customer_like_everybody_has_no_lift() -> None:
+def test_a_customer_like_everybody_has_hardly_any_lift() -> None:
     shopper = Shopper()
     for item, demand in DEMAND.items():
         categories = next(each.categories for each in ITEMS if each.id == item)
         for _ in range(demand.count):
             shopper.choose(item, categories, 1.0)
     parts = score("ann", Shopper(likings=shopper.likings), SHELF, taught(), Mix()).parts
-    assert parts[:, PARTS.index("content")] == pytest.approx(np.full(len(ITEMS), 0.5))
+    assert parts[:, PARTS.index("content")] == pytest.approx(np.full(len(ITEMS), 0.5), abs=0.05)
 
 
 @pytest.mark.parametrize("weights", [(-0.1, 1.0, 1.0), (0.0, 0.0, 0.0), (float("nan"), 1.0, 1.0)])

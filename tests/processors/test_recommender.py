@@ -1,0 +1,162 @@
+"""Recommending live: what customers do changes what they, and others, are recommended; never what they have."""
+
+from typing import Any
+
+import pytest
+
+from online_models.split_factors import SplitFactors
+from processors.recommendations import Mix
+from processors.recommender import DemandForItems, Recommender
+from schemas.events import Click
+from schemas.recommendation_results import CatalogueItem, ItemDemand, Recommendations
+from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, RECOMMENDATIONS
+from schemas.records import DAY, AnyRecord, Record
+from schemas.topics import CLICKS
+from streams.pipeline import Pipeline
+from streams.replay import Replay
+from streams.state_codec import state_codec
+from tests.builders import HOUR, MINUTE, NOON, moment
+
+CATALOGUE = {"alien": ("Horror",), "airplane": ("Comedy",), "duck soup": ("Comedy",), "psycho": ("Horror",)}
+
+
+class Shop:
+    """The recommender's pipeline in process, with what it said."""
+
+    def __init__(self, **mix: Any) -> None:
+        model, chosen = SplitFactors(), Mix(**mix)
+        self.engine = Replay(Pipeline((Recommender(model, chosen), DemandForItems(model, chosen))))
+        self.said: list[AnyRecord] = []
+        self._events = 0
+        for item, categories in CATALOGUE.items():
+            self.stock(item, categories=categories)
+
+    def stock(self, item: str, **changed: Any) -> None:
+        entry = CatalogueItem(event_id=f"entry-{item}", event_time=moment(NOON), item=item, **changed)
+        self._step(Record(ITEMS, entry, entry.event_id))
+
+    def click(self, user: str, kind: str, item: str | None = None, at: int = NOON, **changed: Any) -> list[str] | None:
+        """Return what is recommended to the user because of a click; None when nothing new is."""
+        self._events += 1
+        event_id = f"click-{self._events}"
+        click = Click(event_id=event_id, event_time=moment(at), user=user, kind=kind, item=item, **changed)
+        before = len(self.said)
+        self._step(Record(CLICKS, click, event_id))
+        told = [each.message for each in self.said[before:] if each.topic is RECOMMENDATIONS]
+        mine = [message for message in told if message.user == user]
+        return [suggestion.item for suggestion in mine[-1].items] if mine else None
+
+    def last(self, user: str) -> Recommendations:
+        told: list[Recommendations] = [each.message for each in self.said if each.topic is RECOMMENDATIONS]
+        return next(message for message in reversed(told) if message.user == user)
+
+    def demand(self, key: str) -> ItemDemand:
+        found: ItemDemand = self.engine.tables[ITEM_DEMANDS][key]
+        return found
+
+    def _step(self, record: AnyRecord) -> None:
+        self.said.extend(self.engine.step(record))
+
+
+def test_a_stranger_is_recommended_something_at_once() -> None:
+    assert sorted(Shop().click("ann", "view", "alien") or ()) == sorted(CATALOGUE)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("purchase", None), ("redemption", None), ("rating", 1.0)])
+def test_what_a_customer_has_is_never_recommended_again(kind: str, value: float | None) -> None:
+    shop = Shop()
+    assert "alien" in (shop.click("ann", "view") or ())
+    for n in range(3):
+        told = shop.click("ann", kind, "alien", NOON + n * HOUR, value=value)
+        assert sorted(told or ()) == ["airplane", "duck soup", "psycho"]
+
+
+def test_new_recommendations_wait_for_the_last_to_be_a_minute_old() -> None:
+    shop = Shop()
+    shop.click("ann", "view")
+    assert shop.click("ann", "view", at=NOON + MINUTE // 2) is None
+    shop.click("bob", "view", at=NOON + 2 * MINUTE)
+    assert shop.last("ann").event_time == NOON + MINUTE
+    assert shop.click("ann", "view", at=NOON + 3 * MINUTE) is not None
+
+
+def test_what_was_recommended_is_withdrawn_at_once_when_it_is_bought() -> None:
+    shop = Shop()
+    shop.click("ann", "view")
+    told = shop.click("ann", "purchase", "alien", NOON + 1)
+    assert told is not None
+    assert "alien" not in told
+
+
+def test_recommendations_hold_for_their_time() -> None:
+    shop = Shop(ttl_ms=HOUR)
+    shop.click("ann", "view")
+    assert (shop.last("ann").event_time, shop.last("ann").expires_at) == (NOON, NOON + HOUR)
+    assert shop.last("ann").event_id == "click-1"
+
+
+def test_a_taste_is_followed_with_its_reason() -> None:
+    shop = Shop(trending=0.05)
+    for n in range(4):
+        shop.stock(f"farce {n}", categories=("Comedy",), status="paused")
+        shop.click("ann", "rating", f"farce {n}", NOON + n * HOUR, value=5.0)
+        shop.click("bob", "rating", "psycho", NOON + n * HOUR, value=3.0)
+    shop.click("ann", "view", at=NOON + DAY)
+    told = {each.item: each.reason for each in shop.last("ann").items}
+    assert list(told)[:2] == ["airplane", "duck soup"]
+    assert told["airplane"] == "You rated 4 Comedy items 5.0 on average; this is Comedy too"
+    assert sum(shop.last("ann").weights.values()) == pytest.approx(1.0)
+
+
+def test_what_others_like_is_recommended_to_a_stranger() -> None:
+    shop = Shop()
+    for n in range(5):
+        shop.click(f"u{n}", "rating", "psycho", NOON, value=5.0)
+        shop.click(f"u{n}", "rating", "alien", NOON, value=1.0)
+    told = shop.click("stranger", "view", at=NOON + HOUR)
+    assert told is not None
+    assert told[0] == "psycho"
+    assert shop.demand("psycho").rated == shop.demand("psycho").count == 5
+    assert shop.demand("psycho").bias > 0.0 > shop.demand("alien").bias
+
+
+def test_items_that_are_not_active_are_not_recommended() -> None:
+    shop = Shop()
+    shop.stock("psycho", status="expired")
+    assert sorted(shop.click("ann", "view") or ()) == ["airplane", "alien", "duck soup"]
+
+
+def test_tenants_see_nothing_of_each_other() -> None:
+    shop = Shop()
+    shop.stock("mug", tenant="acme")
+    shop.click("ann", "purchase", "mug", tenant="acme")
+    assert shop.click("bob", "view", tenant="acme") == ["mug"]
+    assert shop.demand("acme/mug").count == 1
+    assert sorted(shop.click("ann", "view") or ()) == sorted(CATALOGUE)
+
+
+@pytest.mark.parametrize("value", [None, 0.0, 9.0, float("nan")])
+def test_a_rating_off_the_scale_counts_as_a_purchase(value: float | None) -> None:
+    shop = Shop()
+    assert "alien" not in (shop.click("ann", "rating", "alien", value=value) or ())
+    assert (shop.demand("alien").count, shop.demand("alien").rated) == (1, 0)
+
+
+def test_an_item_that_is_in_no_catalogue_can_be_owned() -> None:
+    shop = Shop()
+    shop.click("ann", "purchase", "unlisted")
+    shop.stock("unlisted")
+    assert "unlisted" not in (shop.click("ann", "view", at=NOON + HOUR) or ())
+
+
+def test_a_restored_state_goes_on_identically() -> None:
+    straight, restarted = Shop(), Shop()
+    for n in range(60):
+        for shop in (straight, restarted):
+            user, item = f"u{n % 3}", list(CATALOGUE)[n % 4]
+            shop.click(user, "rating" if n % 2 else "view", item, NOON + n * MINUTE // 3, value=1.0 + n % 5)
+        for task in restarted.engine.tasks.values():
+            codec = state_codec(task.processor)
+            for key, state in list(task.states.items()):
+                task.states[key] = codec.decode(codec.encode(state))
+    assert [record.message for record in restarted.said] == [record.message for record in straight.said]
