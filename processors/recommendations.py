@@ -190,7 +190,7 @@ class Reasons:
         expected, usual = float(self._scored.expected[at]), self._shopper.overall.mean
         if math.isnan(usual):
             return f"We expect you to rate it {expected:.1f} of {self._best:g}"
-        if expected <= usual:
+        if round(expected, 1) <= round(usual, 1):
             return None
         return f"We expect you to rate it {expected:.1f}; your average is {usual:.1f}"
 

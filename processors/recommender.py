@@ -56,13 +56,11 @@ class Recommender:
 
     def step(self, state: Customer | None, record: AnyRecord, tables: Tables) -> tuple[Customer | None, Iterable[Said]]:
         """Return the customer after an event, and what is recommended now."""
-        match record.message:
-            case Due(at=at) if state is not None:
-                return state, (self._recommended(state, record.id, at, tables),)
-            case Click() as click:
-                state = state or Customer(click.user, click.tenant, self._model.newcomer(click.user))
-                return state, tuple(self._heard(state, click, record, tables))
-        return state, ()
+        message = record.message
+        if isinstance(message, Due):
+            return state, () if state is None else (self._recommended(state, record.id, message.at, tables),)
+        state = state or Customer(message.user, message.tenant, self._model.newcomer(message.user))
+        return state, tuple(self._heard(state, message, record, tables))
 
     def _heard(self, customer: Customer, click: Click, record: AnyRecord, tables: Tables) -> Iterable[Said]:
         if click.item is not None and click.kind in OWNING:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from online_models import factor_kernels, factorisation
 from online_models.factor_state import Rows, first_factors
 from online_models.factorisation import Factorisation, FactorSettings, Item
 from online_models.river_recommenders import RiverRatings, river_baseline, river_biased_mf
@@ -66,6 +69,22 @@ def test_the_fast_form_equals_the_naive_one(stream: list[Rating], low: float, hi
         assert fast.predict_one(user, item, at) == pytest.approx(naive.predict_one(user, item, at), abs=1e-9)
         fast.learn_one(user, item, at, rating)
         naive.learn_one(user, item, at, rating)
+
+
+def test_the_compiled_arithmetic_says_what_it_says_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = trained(some(60))
+    several = fast.predict_many("u1", ITEMS, 10**8)
+    singly = expected(fast)
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
+    spec = importlib.util.spec_from_file_location("plain_factor_kernels", factor_kernels.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    plain = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plain)
+    monkeypatch.setattr(factorisation, "kernels", plain)
+    slow = trained(some(60))
+    assert slow.predict_many("u1", ITEMS, 10**8) == pytest.approx(several, abs=1e-12)
+    assert expected(slow) == pytest.approx(singly, abs=1e-12)
 
 
 @given(stream=ratings, extreme=st.sampled_from((1.0, 5.0)))

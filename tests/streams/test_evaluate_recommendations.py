@@ -106,8 +106,10 @@ def test_figures_are_one_object(tmp_path: Path) -> None:
 
 
 def test_figures_are_a_table_for_a_person_and_rankings_can_be_left_out(tmp_path: Path) -> None:
-    told = evaluate(ratings_file(tmp_path, many()), "--rank-every", "0").stdout
+    path = ratings_file(tmp_path, HEAD + "".join(f"{k % 50}\t{k % 77}\t{k % 5}\t{k}\n" for k in range(2_500)))
+    told = evaluate(path, "--rank-every", "0").stdout
     assert "baseline_rmse" in told
+    assert "2,500" in told
     assert "hit_rate_10" not in told
 
 
