@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -79,7 +80,7 @@ class Rows:
 
     def __init__(self, limit: int, ids: Iterable[str] = ()) -> None:
         self.limit = limit
-        self._rows = {name: row for row, name in enumerate(ids)}
+        self._rows = OrderedDict((name, row) for row, name in enumerate(ids))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -94,12 +95,12 @@ class Rows:
 
     def use(self, name: str) -> tuple[int, bool]:
         """Return the row of an id, and whether it is new to it and must be emptied."""
-        row = self._rows.pop(name, -1)
-        new = row < 0
-        if new:
-            row = len(self._rows) if len(self._rows) < self.limit else self._rows.pop(next(iter(self._rows)))
+        if name in self._rows:
+            self._rows.move_to_end(name)
+            return self._rows[name], False
+        row = len(self._rows) if len(self._rows) < self.limit else self._rows.popitem(last=False)[1]
         self._rows[name] = row
-        return row, new
+        return row, True
 
     def order(self) -> Indices:
         """Return the row of each id, in the order of iteration."""
