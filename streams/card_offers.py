@@ -22,6 +22,8 @@ START = datetime(2018, 8, 1, tzinfo=UTC)
 
 UNKNOWN_AGE = 118
 CLICK_OF = {"offer received": "impression", "offer viewed": "view", "offer completed": "redemption"}
+OFFER_KEYS = ("id", "offer_type", "reward", "difficulty", "duration", "channels")
+PROFILE_KEYS = ("id", "became_member_on", "gender", "age", "income")
 COLUMNS = ("person", "event", "time", "offer_id", "amount")
 
 Row = Mapping[str, Any]
@@ -53,11 +55,11 @@ class CardOffers:
 
     @property
     def transcripts(self) -> list[Path]:
-        """The files of the events, by name, which is their order of time."""
+        """The files of the events, in order of their first event."""
         found = sorted(self.folder.glob("transcript*.parquet"))
         if not found:
             raise UnreadableFile(f"{self.folder} has no transcript*.parquet: the events are missing")
-        return found
+        return sorted(found, key=_first_hour)
 
     def _one(self, name: str) -> Path:
         for path in (self.folder / name, self.folder / f"{name}.gz"):
@@ -67,28 +69,36 @@ class CardOffers:
 
     def offers(self) -> list[Offer]:
         """Return the catalogue."""
-        return [_offer(row) for row in _objects(self.portfolio)]
+        return [_offer(row) for row in _objects(self.portfolio, OFFER_KEYS)]
 
     def records(self) -> Iterator[AnyRecord]:
         """Yield everything in order of time: first the offers, then the customers, then what happened.
 
-        A send is an impression whose propensity is one over the number of offers, as sends are random.
+        A send is an impression whose propensity is one over the number of offers, as sends are random. Raises
+        UnreadableFile for events that go back in time.
         """
         offers = self.offers()
         yield from (_record(OFFERS, offer) for offer in offers)
-        yield from (_record(PROFILES, _profile(row)) for row in _objects(self.profiles))
+        yield from (_record(PROFILES, _profile(row)) for row in _objects(self.profiles, PROFILE_KEYS))
+        newest = 0
         for path in self.transcripts:
-            yield from _events(path, 1.0 / len(offers))
+            for number, row in enumerate(_rows(path)):
+                if row["time"] < newest:
+                    raise UnreadableFile(f"{path}: event {number} at hour {row['time']} comes after hour {newest}")
+                newest = row["time"]
+                yield _event(f"{path.stem}-{number}", row, 1.0 / len(offers))
 
 
-def _events(path: Path, propensity: float) -> Iterator[AnyRecord]:
-    number = 0
+def _first_hour(path: Path) -> int:
+    return next((int(row["time"]) for row in _rows(path)), 0)
+
+
+def _rows(path: Path) -> Iterator[Row]:
     for rows in read(path):
         if missing := [name for name in COLUMNS if name not in rows.columns]:
             raise UnreadableFile(f"{path} has no column {', '.join(missing)}")
         for row in zip(*(rows.columns[name] for name in COLUMNS), strict=True):
-            yield _event(f"{path.stem}-{number}", dict(zip(COLUMNS, row, strict=True)), propensity)
-            number += 1
+            yield dict(zip(COLUMNS, row, strict=True))
 
 
 def _event(event_id: str, row: Row, propensity: float) -> AnyRecord:
@@ -128,13 +138,17 @@ def _profile(row: Row) -> Profile:
     return Profile(event_id=f"profile-{row['id']}", event_time=START, user=row["id"], opened=joined, **told)
 
 
-def _objects(path: Path) -> Iterator[Row]:
-    for batch in lines(path):
-        for line in batch:
-            try:
-                yield orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise UnreadableFile(f"{path}: a line is no JSON object: {error}") from error
+def _objects(path: Path, keys: tuple[str, ...]) -> Iterator[Row]:
+    for line in (line for batch in lines(path) for line in batch):
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            row = None
+        if not isinstance(row, dict):
+            raise UnreadableFile(f"{path}: a line is no JSON object: {line[:80]!r}")
+        if missing := [key for key in keys if key not in row]:
+            raise UnreadableFile(f"{path}: an entry has no {', '.join(missing)}")
+        yield row
 
 
 def _record(topic: AnyTopic, message: Event) -> AnyRecord:

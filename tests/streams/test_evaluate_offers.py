@@ -63,8 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.writelines(json.dumps(each) + "\n" for each in customers)
     rows = _transcript()
     middle = len(rows) // 2
-    written(folder, rows[:middle], "transcript_1.parquet")
-    written(folder, rows[middle:], "transcript_2.parquet")
+    written(folder, rows[:middle], "transcript_late.parquet")
+    written(folder, rows[middle:], "transcript_even_later.parquet")
     return folder
 
 
@@ -109,16 +109,37 @@ def test_a_missing_file_is_named(folder: Path, tmp_path: Path, missing: str) -> 
 
 
 def test_files_that_are_not_what_they_should_be_are_named(folder: Path, tmp_path: Path) -> None:
-    for path in folder.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for name in ("portfolio.json", "profile.json.gz"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
     written(tmp_path, [_row(0, 1, "offer forgotten", "b")])
     with pytest.raises(UnreadableFile, match="unknown event 'offer forgotten'"):
         list(CardOffers(tmp_path).records())
     pyarrow.parquet.write_table(pa.table({"time": [1]}), tmp_path / "transcript_1.parquet")
     with pytest.raises(UnreadableFile, match=r"transcript_1\.parquet has no column person, event, offer_id, amount"):
         list(CardOffers(tmp_path).records())
-    (tmp_path / "portfolio.json").write_text("{")
-    with pytest.raises(UnreadableFile, match=r"portfolio\.json: a line is no JSON object"):
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "a line is no JSON object"),
+        ("[]", "a line is no JSON object"),
+        ('{"id": "b"}', "an entry has no offer_type"),
+    ],
+)
+def test_a_catalogue_that_is_none_is_named(folder: Path, tmp_path: Path, line: str, said: str) -> None:
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "portfolio.json").write_text(line)
+    with pytest.raises(UnreadableFile, match=rf"portfolio\.json: {said}"):
+        list(CardOffers(tmp_path).records())
+
+
+def test_events_that_go_back_in_time_are_refused(folder: Path, tmp_path: Path) -> None:
+    for name in ("portfolio.json", "profile.json.gz"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    written(tmp_path, [_row(6, 1, "offer received", "b"), _row(0, 1, "offer viewed", "b")])
+    with pytest.raises(UnreadableFile, match="event 1 at hour 0 comes after hour 6"):
         list(CardOffers(tmp_path).records())
 
 
