@@ -57,12 +57,12 @@ class Rates:
 
     def __init__(self, settings: RateSettings | None = None) -> None:
         self.settings = settings or RateSettings()
-        self.sums = DecayedSums(2, self.settings.half_lives)
+        self.sums = DecayedSums(3, self.settings.half_lives)
 
     def beliefs(self, arms: Sequence[str], _contexts: Vector | None, time: float | None) -> Beliefs:
         """Return what is believed of `arms` at `time`; an unknown arm has the prior."""
         s = self.settings
-        seen, won = np.maximum(self.sums.at(arms, time)[:, -1], 0.0).T
+        seen, won = np.maximum(self.sums.at(arms, time)[:, -1, :2], 0.0).T
         wins = s.prior_mean * s.prior_weight + won
         losses = (1.0 - s.prior_mean) * s.prior_weight + np.maximum(seen - won, 0.0)
         mean = wins / (wins + losses)
@@ -80,18 +80,19 @@ class Rates:
         """Return what an outcome adds to the sums; `ValueError` for a reward outside [0, 1]."""
         if not 0.0 <= outcome.reward <= 1.0:
             raise ValueError(f"reward must be in [0, 1], got {outcome.reward}: scale it, or use a linear model")
-        return np.array((outcome.examination, outcome.reward)) * outcome.weight
+        return np.array((outcome.examination, outcome.reward, outcome.weight)) * outcome.weight
 
 
 def longest_that_holds(memories: Vector, surprise: float) -> int:
     """Return the index of the longest memory that no shorter one contradicts.
 
-    `memories` is memories × (outcomes, rewards), from short to long.
+    `memories` is memories × (outcomes, rewards, squared weights), from short to long. What counts as outcomes is the
+    effective sample size, so that one large importance weight is no change.
     """
-    seen = np.maximum(memories[:, 0], 0.0)
-    rate = np.clip((memories[:, 1] + 0.5) / (seen + 1.0), 1e-9, 1.0 - 1e-9)
+    seen, won, squares = np.maximum(memories, 1e-12).T
+    rate = np.clip((won + 0.5) / (seen + 1.0), 1e-9, 1.0 - 1e-9)
     for long in range(len(rate) - 1, 0, -1):
-        far = seen[:long] * _divergence(rate[:long], rate[long])
+        far = seen[:long] ** 2 / squares[:long] * _divergence(rate[:long], rate[long])
         if far.max() <= surprise:
             return long
     return 0

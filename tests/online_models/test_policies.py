@@ -98,7 +98,7 @@ def test_sums_of_another_size_are_refused() -> None:
     one = Bandit(RateSettings(half_lives=(5.0,)), Thompson()).snapshot()
     two = trained(build("thompson")).snapshot()
     start = two.index(b"\xa4sums")
-    with pytest.raises(ValueError, match="snapshot has 24 sums"):
+    with pytest.raises(ValueError, match="snapshot has 36 sums"):
         build("thompson").restore(one[: one.index(b"\xa4sums")] + two[start:])
 
 
@@ -239,6 +239,16 @@ def test_a_change_makes_all_arms_forget_what_was_before() -> None:
     before = policy.beliefs(Slate(("best",))).mean[0]
     policy.unlearn(Outcome("best", 1.0, time=1.0))
     assert policy.beliefs(Slate(("best",))).mean[0] == before
+
+
+def test_one_outcome_of_large_weight_is_no_change() -> None:
+    policy = build("thompson")
+    for _ in range(500):
+        policy.learn(Outcome("a", 1.0))
+        policy.learn(Outcome("b", 0.0))
+    before = policy.beliefs(Slate(("a",))).mean[0]
+    policy.learn(Outcome("b", 1.0, weight=200.0))
+    assert policy.beliefs(Slate(("a",))).mean[0] == pytest.approx(before, abs=1e-4)
 
 
 def test_brought_scores_are_explored_around() -> None:
