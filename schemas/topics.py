@@ -91,12 +91,7 @@ TERMINAL_LABELS: Topic[results.Label] = Topic(
     internal=True,
 )
 EXAMPLES: Topic[results.Example] = Topic(
-    "examples",
-    results.Example,
-    key=attrgetter("model"),
-    time=attrgetter("matured_at"),
-    retention_ms=30 * DAY,
-    internal=True,
+    "examples", results.Example, key=attrgetter("model"), time=attrgetter("matured_at"), retention_ms=30 * DAY
 )
 MODELS: Topic[results.ModelVersion] = Topic(
     "models", results.ModelVersion, key=attrgetter("model"), time=attrgetter("learned_through"), compacted=True

@@ -2,6 +2,8 @@
 
 The keys are those of `sinks/checkpoint.py` and, for models, of `sinks/serving.py`. Scores and other results for readers
 stay: what is newer replaces them, and they expire.
+
+While other state is being written, the key `hr:backfill` says so: what lies there meanwhile is half of something.
 """
 
 import re
@@ -14,6 +16,7 @@ from sinks.connection import busy_when_away
 from sinks.progress import PROGRESS
 
 SCANNED = 5_000
+BACKFILL = "hr:backfill"
 MODEL_KEY = re.compile(rb"hr:[^:{]+:models(:|$)")
 
 
@@ -25,6 +28,24 @@ async def commits_of(client: Redis, tasks: Sequence[str]) -> dict[str, int]:
             pipeline.hget(_checkpoint(task), "sequence")
         found = await pipeline.execute()
     return {task: int(commits) for task, commits in zip(tasks, found, strict=True) if commits is not None}
+
+
+async def mark_unfinished(client: Redis) -> None:
+    """Note that the state of all tasks is about to be replaced. Raises SinkBusy."""
+    with busy_when_away():
+        await client.set(BACKFILL, "unfinished")
+
+
+async def mark_finished(client: Redis) -> None:
+    """Note that the state of all tasks is whole again. Raises SinkBusy."""
+    with busy_when_away():
+        await client.delete(BACKFILL)
+
+
+async def is_unfinished(client: Redis) -> bool:
+    """Return whether somebody began to replace the state, and has not finished. Raises SinkBusy."""
+    with busy_when_away():
+        return bool(await client.exists(BACKFILL))
 
 
 async def clear_tasks(client: Redis, tasks: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from sinks.connection import connect
 from sinks.serving import Reader
 from streams.metrics import WorkerMetrics, told_to_operators
 from streams.pipeline import Pipeline
-from streams.preflight import refuse_unready
+from streams.preflight import refuse_unfinished, refuse_unready
 from streams.settings import Settings
 from streams.worker import Worker, faust_app
 
@@ -30,6 +30,7 @@ def run_worker(pipeline: Pipeline, settings: Settings) -> None:
     # Until the app runs, which takes the signal over, there is nothing to drain.
     signal.signal(signal.SIGTERM, _leave)
     refuse_unready(pipeline, settings)
+    refuse_unfinished(settings)
     client = connect(settings.redis, REDIS_SECONDS)
     worker = Worker(pipeline, settings, RedisStore(client), Reader(client).progress)
     app = faust_app(worker)

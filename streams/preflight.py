@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from sinks.base import SinkBusy
 from sinks.checkpoint import UnsafeRedis, refuse_unsafe
 from sinks.connection import connect
+from sinks.earlier import is_unfinished
 from sinks.partitions import PARTITIONS, agree_on_partitions
 from streams.pipeline import Pipeline
 from streams.settings import DEVELOPMENT_SECRET, Settings
@@ -31,6 +32,20 @@ def refuse_unready(pipeline: Pipeline, settings: Settings) -> None:
     counts = _partitions(pipeline, settings.kafka)
     _refuse_uneven(pipeline, counts)
     asyncio.run(_refuse_redis(settings, counts))
+
+
+def refuse_unfinished(settings: Settings) -> None:
+    """Return once Redis says that its state is whole. Raises NotReady where a replay of history was broken off."""
+    if asyncio.run(_unfinished(settings)):
+        raise NotReady(
+            "`headrace replay` was broken off while it wrote its state, or still does: Redis holds a part of it. Let "
+            "it finish, or run it again with --force"
+        )
+
+
+async def _unfinished(settings: Settings) -> bool:
+    async with connect(settings.redis) as client:
+        return await is_unfinished(client)
 
 
 def _refuse_secret(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from schemas.records import AnyRecord
 from sinks.base import SinkBusy
 from sinks.checkpoint import RedisStore
 from sinks.connection import connect
-from sinks.earlier import clear_tasks, commits_of
+from sinks.earlier import clear_tasks, commits_of, mark_finished, mark_unfinished
 from sinks.store import Fenced, Position
 from streams.assembly import fraud_pipeline
 from streams.backfill import Backfill, History, PartitionedReplay
@@ -154,11 +154,13 @@ class Job:
                 await self._step(backfill, deliveries)
                 seconds = perf_counter() - started
                 taken, live_from = self._places(pipeline, backfill.until)
+                self.screen.tell("writing states")
+                await mark_unfinished(client)
                 if commits:
                     await clear_tasks(client, list(backfill.engine.tasks))
-                self.screen.tell("writing states")
                 handover = Handover(backfill, RedisStore(client), deliveries)
                 await handover.write(taken)
+                await mark_finished(client)
         rate = backfill.events / seconds
         models = len(backfill.newest)
         return Summary(backfill.events, backfill.scores, handover.states, models, seconds, rate, live_from)

@@ -4,19 +4,21 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from schemas.records import AnyTopic
 from sinks.connection import connect
+from sinks.earlier import mark_finished, mark_unfinished
 from sinks.partitions import PARTITIONS, agree_on_partitions
 from streams import topic_admin
 from streams.pipeline import Pipeline
-from streams.preflight import NotReady, refuse_unready
+from streams.preflight import NotReady, refuse_unfinished, refuse_unready
 from streams.settings import Settings
 from streams.topic_admin import KafkaAway, create_topics
 from tests.contracts import pipelines as small
@@ -102,6 +104,18 @@ def test_state_of_other_partitions_is_refused(created: Pipeline, settings: Setti
         admin.create_partitions([NewPartitions(name, 4)])[name].result(10)
     with pytest.raises(NotReady, match=r"preflight.created.0 has 2, .* has 4.*To rebuild: stop all workers"):
         refuse_unready(created, settings)
+
+
+def test_state_that_is_half_written_is_refused(settings: Settings) -> None:
+    async def mark(as_it_is: Callable[[AsyncRedis], Awaitable[None]]) -> None:
+        async with connect(settings.redis) as client:
+            await as_it_is(client)
+
+    asyncio.run(mark(mark_unfinished))
+    with pytest.raises(NotReady, match="run it again with --force"):
+        refuse_unfinished(settings)
+    asyncio.run(mark(mark_finished))
+    refuse_unfinished(settings)
 
 
 def test_the_first_to_note_a_partition_count_wins(settings: Settings) -> None:

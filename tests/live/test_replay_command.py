@@ -172,6 +172,7 @@ def test_earlier_state_is_replaced_only_when_asked_to(stage: Stage, history: lis
     assert refused.returncode == 1
     assert "--force" in refused.stderr
     with Redis.from_url(stage.redis) as client:
+        assert not client.exists("hr:backfill")
         client.set("hr:{features/0}:state:nobody", b"")
     forced = replay(stage, [*history, "--force"])
     assert forced.returncode == 0, forced.stderr
