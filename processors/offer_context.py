@@ -1,7 +1,7 @@
 """What is known of a customer when an offer is chosen: spending, what became of earlier offers, and the profile."""
 
 from collections.abc import Iterator
-from math import log, nan
+from math import isnan, log, nan
 
 import msgspec
 
@@ -149,17 +149,13 @@ def pay(context: OfferContext, payment: Transaction) -> None:
 
 def introduce(context: OfferContext, profile: Profile) -> None:
     """Take in a profile; the last one holds."""
-    told = profile.model_extra or {}
     opened = nan if profile.opened is None else profile.opened.timestamp() * 1000
-    context.demographics = Demographics(_number(told.get("age")), _number(told.get("income")), opened, _text(told))
+    age, income, gender = (getattr(profile, name, None) for name in ("age", "income", "gender"))
+    context.demographics = Demographics(_number(age), _number(income), opened, str(gender or ""))
 
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else nan
-
-
-def _text(told: dict[str, object]) -> str:
-    return str(told.get("gender") or "")
 
 
 def show(context: OfferContext, decision: str, terms: Terms, time: int) -> None:
@@ -254,6 +250,6 @@ def _known(context: OfferContext, time: int) -> list[float]:
     told = context.demographics
     if told is None:
         return [nan, nan, nan, *(0.0 for _ in GENDERS), 1.0]
-    missing = float(told.age != told.age and told.income != told.income)
+    missing = float(isnan(told.age) and isnan(told.income))
     genders = (float(told.gender == gender) for gender in GENDERS)
     return [told.age, told.income, (time - told.opened) / DAY, *genders, missing]

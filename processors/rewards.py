@@ -1,6 +1,7 @@
 """Rewards: joins views and redemptions to the decision that showed the offer, and says one example when it is over."""
 
 from collections.abc import Iterable, Iterator
+from sys import intern
 
 import msgspec
 
@@ -45,6 +46,10 @@ class Decisions(msgspec.Struct, array_like=True):
     tenant: str
     user: str
     open: list[Decided]
+
+    def __post_init__(self) -> None:
+        # msgspec leaves a default out of a message only if it is the very same object, which a decoded text is not.
+        self.tenant = intern(self.tenant)
 
 
 class OfferRewards:

@@ -44,7 +44,7 @@ class Wave:
 
 
 @dataclass
-class Journal:
+class Observed:
     """What happened, apart from what the pipeline knows: sends, rankings of them, views and redemptions."""
 
     wave: Wave
@@ -97,23 +97,23 @@ def evaluate_offers(pipeline: Pipeline, sources: Iterable[AnyRecord], wave: Wave
 
     What comes after the wave only tells the labels. Raises UnknownWave when nothing of that hour is to be judged.
     """
-    engine, journal = Replay(pipeline), Journal(wave)
+    engine, observed = Replay(pipeline), Observed(wave)
     for number, record in enumerate(sources):
-        journal.note(record)
+        observed.note(record)
         if number % 5_000 == 0:
             told(number)
         if hour_of(record.time) > wave.hour:
             continue
         for said in engine.step(record):
             if said.topic is RANKINGS and hour_of(said.time) == wave.hour:
-                journal.rankings[said.message.event_id] = said.message
-    if not journal.sends:
-        waves = ", ".join(str(hour) for hour in sorted(journal.hours))
+                observed.rankings[said.message.event_id] = said.message
+    if not observed.sends:
+        waves = ", ".join(str(hour) for hour in sorted(observed.hours))
         raise UnknownWave(f"no bogo or discount of that duration was sent at hour {wave.hour}; sends are at {waves}")
-    return judged(journal)
+    return judged(observed)
 
 
-def judged(journal: Journal) -> dict[str, Any]:
+def judged(observed: Observed) -> dict[str, Any]:
     """Return what the rankings of the wave's sends are worth.
 
     `policy_value` is the mean label of the sends where the offer sent is the one the ranking puts first among those
@@ -121,13 +121,13 @@ def judged(journal: Journal) -> dict[str, Any]:
     the mean over the offers of their mean label, `best_fixed_value` the largest of these. `windows_complete` says
     whether the files go on to the end of every window.
     """
-    labels = np.array([journal.label(user, offer, at) for _, user, offer, at in journal.sends])
-    rankings = [journal.rankings[decision] for decision, *_ in journal.sends]
-    sent = [offer for _, _, offer, _ in journal.sends]
+    labels = np.array([observed.label(user, offer, at) for _, user, offer, at in observed.sends])
+    rankings = [observed.rankings[decision] for decision, *_ in observed.sends]
+    sent = [offer for _, _, offer, _ in observed.sends]
     scores = np.array([ranking.score for ranking in rankings])
-    agreed = np.array([_first(ranking, journal) == ranking.shown for ranking in rankings])
+    agreed = np.array([_first(ranking, observed) == ranking.shown for ranking in rankings])
     by_offer = [labels[[each == offer for each in sent]].mean() for offer in sorted(set(sent))]
-    ends = max(at + journal.terms[offer].duration for _, _, offer, at in journal.sends)
+    ends = max(at + observed.terms[offer].duration for _, _, offer, at in observed.sends)
     return {
         "n": len(sent),
         "base_rate": float(labels.mean()),
@@ -138,14 +138,14 @@ def judged(journal: Journal) -> dict[str, Any]:
         "best_fixed_value": float(np.max(by_offer)),
         "policy_n": int(agreed.sum()),
         "model_version": max(ranking.version for ranking in rankings),
-        "windows_complete": journal.through >= ends,
+        "windows_complete": observed.through >= ends,
     }
 
 
-def _first(ranking: Ranking, journal: Journal) -> str:
+def _first(ranking: Ranking, observed: Observed) -> str:
     """Return the offer with the highest score among those judged, the first of equals."""
     pairs = zip(ranking.candidates, ranking.scores, strict=True)
-    return max((pair for pair in pairs if journal.wave.judges(journal.terms[pair[0]])), key=lambda pair: pair[1])[0]
+    return max((pair for pair in pairs if observed.wave.judges(observed.terms[pair[0]])), key=lambda pair: pair[1])[0]
 
 
 def _mean(labels: Any) -> float | None:

@@ -15,7 +15,7 @@ from schemas.topics import CLICKS, OFFERS, PROFILES, TRANSACTIONS
 from streams.card_offers import START, CardOffers, hour_of
 from streams.files import UnreadableFile
 from streams.main import app
-from streams.offer_evaluation import Journal, Wave, judged
+from streams.offer_evaluation import Observed, Wave, judged
 from tests.builders import HOUR
 from tests.processors.offer_world import click, offer, ranking, record
 
@@ -158,9 +158,9 @@ def test_the_files_become_offers_customers_and_events_in_order_of_time(folder: P
     assert found[4].message.age == 40
 
 
-def journal(shown: str, scores: tuple[float, float], *clicks: tuple[str, int]) -> dict[str, Any]:
+def figures(shown: str, scores: tuple[float, float], *clicks: tuple[str, int]) -> dict[str, Any]:
     """Return what is made of one send of one of two offers, and of clicks so many hours after it."""
-    kept = Journal(Wave(0, 7))
+    kept = Observed(Wave(0, 7))
     happened = [click("impression", ZERO, offer=shown)]
     happened += [click(kind, ZERO + hours * HOUR, offer=shown) for kind, hours in clicks]
     catalogue = (("coffee", 5), ("tea", 5), ("beans", 8))
@@ -185,26 +185,26 @@ def journal(shown: str, scores: tuple[float, float], *clicks: tuple[str, int]) -
     ],
 )
 def test_a_label_is_a_view_at_or_before_a_redemption_in_time(clicks: tuple[tuple[str, int], ...], label: float) -> None:
-    assert journal("coffee", (0.6, 0.4), *clicks)["base_rate"] == label
+    assert figures("coffee", (0.6, 0.4), *clicks)["base_rate"] == label
 
 
 def test_the_policy_is_worth_the_sends_it_would_have_sent() -> None:
     success = (("view", 1), ("redemption", 2))
-    assert journal("coffee", (0.6, 0.4), *success)["policy_value"] == 1.0
-    other = journal("coffee", (0.4, 0.6), *success)
+    assert figures("coffee", (0.6, 0.4), *success)["policy_value"] == 1.0
+    other = figures("coffee", (0.4, 0.6), *success)
     assert (other["policy_value"], other["policy_n"], other["policy_se"]) == (None, 0, None)
 
 
 def test_files_that_end_before_the_last_window_are_told() -> None:
-    assert journal("coffee", (0.6, 0.4), ("view", 120))["windows_complete"]
-    assert not journal("coffee", (0.6, 0.4), ("view", 119))["windows_complete"]
+    assert figures("coffee", (0.6, 0.4), ("view", 120))["windows_complete"]
+    assert not figures("coffee", (0.6, 0.4), ("view", 119))["windows_complete"]
 
 
 def test_a_wave_judges_what_can_be_redeemed_in_its_days() -> None:
-    kept = journal("tea", (0.1, 0.2))
+    kept = figures("tea", (0.1, 0.2))
     assert (kept["n"], kept["best_fixed_value"], kept["uniform_value"]) == (1, 0.0, 0.0)
     with pytest.raises(KeyError):
-        journal("unheard of", (0.1, 0.2))
+        figures("unheard of", (0.1, 0.2))
 
 
 def test_the_rankings_of_real_sends_reach_their_figures(data_folder: Path) -> None:
