@@ -72,7 +72,8 @@ class Observed:
     def _sent(self, click: Click) -> None:
         hour = hour_of(click.time_ms())
         self.hours.add(hour)
-        if hour == self.wave.hour and self.wave.judges(self.terms[str(click.offer)]):
+        terms = self.terms.get(str(click.offer))
+        if hour == self.wave.hour and terms is not None and self.wave.judges(terms):
             self.sends.append((str(click.decision_id), click.user, str(click.offer), click.time_ms()))
 
     def label(self, user: str, offer: str, sent: int) -> bool:

@@ -203,8 +203,13 @@ def test_files_that_end_before_the_last_window_are_told() -> None:
 def test_a_wave_judges_what_can_be_redeemed_in_its_days() -> None:
     kept = figures("tea", (0.1, 0.2))
     assert (kept["n"], kept["best_fixed_value"], kept["uniform_value"]) == (1, 0.0, 0.0)
-    with pytest.raises(KeyError):
-        figures("unheard of", (0.1, 0.2))
+
+
+def test_sends_of_offers_that_the_catalogue_does_not_know_are_not_judged() -> None:
+    kept = Observed(Wave(0, 7))
+    kept.note(record(click("impression", ZERO, offer="unheard of")))
+    assert kept.sends == []
+    assert kept.hours == {0}
 
 
 def test_the_rankings_of_real_sends_reach_their_figures(data_folder: Path) -> None:
