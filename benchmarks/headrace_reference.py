@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable
 
-import faust
 import msgspec
 import structlog
 from redis.asyncio import Redis
@@ -22,6 +21,7 @@ from sinks.checkpoint import RedisStore
 from sinks.serving import Reader, Served
 from sinks.store import Commit
 from streams.commands.worker import GC_THRESHOLDS
+from streams.live import execute
 from streams.outbox import unpack
 from streams.pipeline import Pipeline
 from streams.settings import Settings
@@ -139,7 +139,7 @@ def run(arguments: Arguments) -> None:
     client = Redis.from_url(settings.redis)
     pipeline = reference_pipeline(arguments.input, arguments.output)
     worker = Worker(pipeline, settings, ServingStore(client, arguments.output), Reader(client).progress)
-    faust.Worker(faust_app(worker), loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+    execute(faust_app(worker))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,8 @@
 around the task are part of its keys: a hash tag, so that on Redis Cluster one slot holds the whole task. Results for
 readers lie where `sinks/serving.py` says. None of a task's keys expires.
 
-The hash is the fence. A commit WATCHes it, reads epoch and sequence, and sends everything in one MULTI … EXEC, which
-Redis drops when the hash has changed since. A connection lost on the way takes its transaction with it, or hides its
-outcome: then only a new `claim` tells.
+The hash is the fence. A commit is one Lua script, which reads epoch and sequence and writes everything or nothing: what
+may refuse a write refuses the first one. A connection lost on the way hides its outcome: then only a new `claim` tells.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -29,7 +28,7 @@ from redis.asyncio.connection import AbstractConnection
 from sinks.base import SinkBusy
 from sinks.connection import RETRY_AFTER, busy_when_away
 from sinks.progress import PROGRESS
-from sinks.serving import apply
+from sinks.serving import SERVE, script_arguments
 from sinks.store import Claim, Commit, Fenced, Position
 
 LOAD_CHUNK = 1_000
@@ -47,8 +46,44 @@ redis.call('HSET', KEYS[1], 'epoch', epoch)
 return epoch
 """
 
-_REFUSALS = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError, exceptions.ExecAbortError)
-_UNNAMED_REFUSALS = ("MISCONF", "NOREPLICAS")  # a full disk, lost replicas
+# KEYS: fence, dues, progress, the states to keep, those to forget, what is served. ARGV: epoch, sequence, offsets,
+# meta, outbox, the task and its progress, how many states are kept and forgotten, how many dues are set and settled;
+# then the states, the dues as pairs, the settled keys, and four arguments for each served value.
+COMMIT = (
+    SERVE
+    + """
+local place = redis.call('HMGET', KEYS[1], 'epoch', 'sequence')
+local epoch, sequence = place[1] or '0', place[2] or '0'
+if epoch ~= ARGV[1] or tonumber(sequence) + 1 ~= tonumber(ARGV[2]) then return {epoch, sequence} end
+local kept, forgotten, due, settled = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local function chunks(first, count, write)
+  for at = first, first + count - 1, 4000 do write(at, math.min(at + 3999, first + count - 1)) end
+end
+redis.call('HSET', KEYS[1], 'sequence', ARGV[2], 'offsets', ARGV[3], 'meta', ARGV[4], 'outbox', ARGV[5])
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[3], ARGV[6], ARGV[7]) end
+for at = 1, kept, 2000 do
+  local pairs = {}
+  for i = at, math.min(at + 1999, kept) do
+    pairs[#pairs + 1] = KEYS[3 + i]
+    pairs[#pairs + 1] = ARGV[11 + i]
+  end
+  redis.call('MSET', unpack(pairs))
+end
+chunks(4 + kept, forgotten, function(from, to) redis.call('UNLINK', unpack(KEYS, from, to)) end)
+local at = 12 + kept
+chunks(at, 2 * due, function(from, to) redis.call('ZADD', KEYS[2], unpack(ARGV, from, to)) end)
+at = at + 2 * due
+chunks(at, settled, function(from, to) redis.call('ZREM', KEYS[2], unpack(ARGV, from, to)) end)
+at = at + settled
+for i = 4 + kept + forgotten, #KEYS do
+  serve(KEYS[i], unpack(ARGV, at, at + 3))
+  at = at + 4
+end
+return {}
+"""
+)
+
+_REFUSALS = ("MISCONF", "NOREPLICAS", "READONLY")  # a full disk, lost replicas, a replica
 
 Command = tuple[str | bytes | int, ...]
 
@@ -97,52 +132,32 @@ class RedisStore:
         return found
 
     async def commit(self, task: str, epoch: int, commit: Commit) -> None:
-        """Apply a batch in two round trips. Raises Fenced, and SinkBusy after which `claim` tells what came of it."""
-        queue = _Queue()
-        self._queue_states(queue, task, commit)
-        self._queue_dues(queue, task, commit)
-        self._queue_place(queue, task, commit)
-        apply(queue, commit.served)
+        """Apply a batch in one round trip. Raises Fenced, and SinkBusy after which `claim` tells what came of it."""
+        command = self._command(task, epoch, commit)
         with _busy_when_refused():
             async with self._connection() as connection:
-                await self._watch(connection, task, epoch, commit.sequence)
-                if await _transact(connection, queue.commands) is None:
-                    raise Fenced(f"{task} was claimed or committed to while epoch {epoch} committed")
+                # Not the connection's own packing: that goes through Python for every argument.
+                await connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type]  # its stub means 1-tuples
+                place = await connection.read_response()
+        if place:
+            newest, last = map(int, place)
+            if newest != epoch:
+                raise Fenced(f"{task} belongs to epoch {newest} now, not to {epoch}")
+            raise Fenced(f"{task} stands at sequence {last}: {commit.sequence} does not follow")
 
-    async def _watch(self, connection: AbstractConnection, task: str, epoch: int, sequence: int) -> None:
-        fence = self._key(task, "checkpoint")
-        _, place = await _ask(connection, [("WATCH", fence), ("HMGET", fence, "epoch", "sequence")])
-        newest, last = (int(number or 0) for number in place)
-        if newest != epoch:
-            raise Fenced(f"{task} belongs to epoch {newest} now, not to {epoch}")
-        if last + 1 != sequence:
-            raise Fenced(f"{task} stands at sequence {last}: {sequence} does not follow")
-
-    def _queue_states(self, queue: "_Queue", task: str, commit: Commit) -> None:
-        path = self._key(task, "state:")
-        kept: list[str | bytes] = []
-        forgotten: list[str] = []
-        for key, state in commit.states.items():
-            if state is None:
-                forgotten.append(path + key)
-            else:
-                kept += (path + key, state)
-        queue.add("MSET", kept)
-        queue.add("UNLINK", forgotten)
-
-    def _queue_dues(self, queue: "_Queue", task: str, commit: Commit) -> None:
-        path, dues = self._key(task, "dues"), commit.dues
-        waiting = [part for key, time in dues.items() for part in (time, key)]
+    def _command(self, task: str, epoch: int, commit: Commit) -> Command:
+        path, dues = self._key(task, "state:"), commit.dues
+        kept = {key: state for key, state in commit.states.items() if state is not None}
+        forgotten = [path + key for key, state in commit.states.items() if state is None]
         settled = [key for key in commit.states if key not in dues]
-        queue.add("ZADD", waiting, path)
-        queue.add("ZREM", settled, path)
-
-    def _queue_place(self, queue: "_Queue", task: str, commit: Commit) -> None:
-        fields = ("sequence", commit.sequence, "offsets", _encoded_offsets(commit.offsets))
-        blobs = ("meta", commit.meta, "outbox", commit.outbox)
-        queue.add("HSET", fields + blobs, self._key(task, "checkpoint"))
-        if commit.progress:
-            queue.add("HSET", (task, commit.progress), PROGRESS)
+        served, arguments = script_arguments(commit.served)
+        own = (self._key(task, "checkpoint"), self._key(task, "dues"), PROGRESS)
+        keys = (*own, *[path + key for key in kept], *forgotten, *served)
+        place = (epoch, commit.sequence, _encoded_offsets(commit.offsets), commit.meta, commit.outbox)
+        counts = (len(kept), len(forgotten), len(dues), len(settled))
+        waiting = [part for key, time in dues.items() for part in (time, key)]
+        values = (*place, task, commit.progress, *counts, *kept.values(), *waiting, *settled, *arguments)
+        return ("EVAL", COMMIT, len(keys), *keys, *values)
 
     def _key(self, task: str, what: str) -> str:
         return f"{self._prefix}:{{{task}}}:{what}"
@@ -154,27 +169,11 @@ class RedisStore:
         try:
             yield connection
         except BaseException:
-            # Its WATCH, or the replies nobody has read yet, must not reach the next who takes it.
+            # A reply that nobody has read yet must not reach the next who takes it.
             await connection.disconnect(nowait=True)
             raise
         finally:
             await pool.release(connection)
-
-
-class _Queue:
-    """Commands for one transaction; takes what `serving.apply` writes too."""
-
-    def __init__(self) -> None:
-        self.commands: list[Command] = []
-
-    def add(self, name: str, arguments: Sequence[str | bytes | int], *first: str) -> None:
-        """Queue a command, unless it has nothing to say."""
-        if arguments:
-            self.commands.append((name, *first, *arguments))
-
-    def eval(self, script: str, numkeys: int, /, *keys_and_args: Any) -> None:
-        """Queue a script."""
-        self.commands.append(("EVAL", script, numkeys, *keys_and_args))
 
 
 async def refuse_unsafe(client: Redis, throw_away: bool) -> None:
@@ -215,23 +214,6 @@ async def _snapshots(client: Redis) -> str:
         return ""  # some hosts forbid CONFIG; only the append-only file counts there
 
 
-async def _ask(connection: AbstractConnection, commands: list[Command]) -> list[Any]:
-    """Send all commands at once and return their replies. Raises the first reply that is an error."""
-    # Not the connection's own packing: that goes through Python for every argument, most of a commit's time.
-    packed = [pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub means 1-tuples
-    await connection.send_packed_command(packed)
-    return [await connection.read_response() for _ in commands]
-
-
-async def _transact(connection: AbstractConnection, commands: list[Command]) -> list[Any] | None:
-    """Return the replies of a transaction, None when a watched key has changed. Raises the first error in it."""
-    *_, replies = await _ask(connection, [("MULTI",), *commands, ("EXEC",)])
-    for reply in replies or ():
-        if isinstance(reply, Exception):
-            raise reply
-    return replies  # type: ignore[no-any-return]
-
-
 @contextmanager
 def _busy_when_refused() -> Iterator[None]:
     """Turn what `busy_when_away` does, and every refusal to write, into SinkBusy."""
@@ -239,7 +221,8 @@ def _busy_when_refused() -> Iterator[None]:
         try:
             yield
         except exceptions.ResponseError as error:
-            if not isinstance(error, _REFUSALS) and not str(error).startswith(_UNNAMED_REFUSALS):
+            # Redis 6 tells of them in the middle of what it says about the script, Redis 7 by their own names.
+            if not isinstance(error, exceptions.ReadOnlyError) and not any(why in str(error) for why in _REFUSALS):
                 raise
             raise SinkBusy(RETRY_AFTER, f"Redis takes no writes: {error}") from error
 

@@ -37,9 +37,8 @@ from sinks.progress import PROGRESS, merged_progress
 ORDER_DIGITS = 26
 ORDER_ZERO = 10**15  # makes times before 1970 positive, so that orders compare as text
 
-SCRIPT = """
-for i, key in ipairs(KEYS) do
-  local ttl, newest, field, value = unpack(ARGV, i * 4 - 3, i * 4)
+SERVE = """
+local function serve(key, ttl, newest, field, value)
   local stored = ''
   if newest == '1' then
     stored = field == '' and redis.call('GETRANGE', key, 0, 25)
@@ -52,6 +51,9 @@ for i, key in ipairs(KEYS) do
   end
 end
 """
+"""The part of a Lua script that writes one served value, unless what is stored there is newer."""
+
+SCRIPT = SERVE + "for i, key in ipairs(KEYS) do serve(key, unpack(ARGV, i * 4 - 3, i * 4)) end"
 
 
 class Served(NamedTuple):
@@ -92,6 +94,12 @@ def serve(record: AnyRecord, encoded: bytes, keep: Keep = Keep()) -> tuple[Serve
 
 def apply(pipeline: Scripted, served: Iterable[Served]) -> Any:
     """Write all of `served` by one atomic script, on a client or queued on a pipeline; nothing for nothing."""
+    keys, arguments = script_arguments(served)
+    return pipeline.eval(SCRIPT, len(keys), *keys, *arguments) if keys else None
+
+
+def script_arguments(served: Iterable[Served]) -> tuple[list[str], list[bytes | str | int]]:
+    """Return the key of each value that is left to write, and four arguments of `serve` behind it: see SERVE."""
     keys: list[str] = []
     arguments: list[bytes | str | int] = []
     value = stored = b""
@@ -103,7 +111,7 @@ def apply(pipeline: Scripted, served: Iterable[Served]) -> Any:
         if each.value is not value:  # what one score says to several keys is put behind its order only once
             value, stored = each.value, stamped(each)
         arguments += (each.ttl_ms, "1", field, stored)
-    return pipeline.eval(SCRIPT, len(keys), *keys, *arguments) if keys else None
+    return keys, arguments
 
 
 class ServingSink:

@@ -29,7 +29,8 @@ def fraud_pipeline(settings: Settings) -> Pipeline:
                 every=settings.publish_every,
                 at_most=settings.publish_at_most,
             ),
-        )
+        ),
+        unhurried=frozenset({FraudOutcomes.name, FraudLearner.name}),
     )
 
 

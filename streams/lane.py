@@ -52,7 +52,8 @@ class Surroundings:
     """What all lanes of a worker share.
 
     `reached` tells the newest event time a processor has come to, anywhere; `skew` is how many milliseconds of event
-    time a lane may be ahead of those that answer it. `failpoint` is called by name after each step of the protocol.
+    time a lane may be ahead of those that answer it. `linger` is for how many seconds a lane gathers records, unless it
+    has a whole batch of them. `failpoint` is called by name after each step of the protocol.
     """
 
     store: Store
@@ -64,6 +65,7 @@ class Surroundings:
     batch: int = 2_000
     skew: int = 3 * DAY
     cache: int = 200_000
+    linger: float = 0.0
     failpoint: Callable[[str], None] = lambda _: None
 
 
@@ -126,7 +128,7 @@ class Lane:
 
     async def run(self) -> None:
         """Step batches until stopped."""
-        while not self._stopped.is_set():
+        while await self._gather():
             taken = self.inputs.take(self._around.batch, self._until())
             if not taken:
                 await self._rest()
@@ -168,6 +170,13 @@ class Lane:
         if slowest is None or slowest >= self.reached:
             return oldest + self._around.skew
         return slowest + self._around.skew
+
+    async def _gather(self) -> bool:
+        """Wait for more records where nobody waits for them, and return whether to go on."""
+        if self._around.linger and len(self.inputs) < self._around.batch:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), self._around.linger)
+        return not self._stopped.is_set()
 
     async def _rest(self) -> None:
         self._news.clear()

@@ -35,7 +35,15 @@ def run_worker(pipeline: Pipeline, settings: Settings) -> None:
     worker = Worker(pipeline, settings, RedisStore(client), Reader(client).progress)
     app = faust_app(worker)
     with told_to_operators(settings, WorkerMetrics(worker), worker.stalled):
-        faust.Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+        execute(app)
+
+
+def execute(app: faust.App) -> None:
+    """Run a Faust app in this process until it is told to stop; its logs begin at warnings."""
+    process = faust.Worker(app, loglevel="WARN", redirect_stdouts=False)
+    # To turn with every message it sets all loggers to DEBUG, aiokafka's of each partition of each fetch too.
+    process.spinner = None
+    process.execute_from_commandline()
 
 
 def _leave(*_: object) -> None:

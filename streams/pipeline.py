@@ -10,11 +10,14 @@ from schemas.records import AnyTopic
 class Pipeline:
     """The processors of a pipeline. Topics do the wiring; a topic that nobody here writes comes from outside.
 
+    `unhurried` are the names of processors that nobody waits for: they may gather records before they step them.
+
     Raises ValueError when two processors share a name, or when the topics that one processor joins differ in their
     partition count.
     """
 
     processors: tuple[AnyProcessor, ...]
+    unhurried: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         names = [processor.name for processor in self.processors]

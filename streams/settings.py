@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     batch: Annotated[int, Field(ge=1)] = 2_000
     cache: Annotated[int, Field(ge=1)] = 200_000
     skew: Duration = milliseconds("3d")
+    linger: Duration = 100
     stalled_after: Duration = milliseconds("60s")
     session_timeout: Duration = milliseconds("10s")
     host: str = "127.0.0.1"

@@ -7,6 +7,7 @@ Faust drops what it had fetched of a partition that is paused, moved or revoked 
 batch tells which offsets it covers and which seek it follows: whoever takes it sees what is missing before it.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -223,6 +224,20 @@ class BatchConsumer(aiokafka.Consumer):
             self._committed_offset.pop(tp, None)
             self.release(tp)
         return begun
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Hand every batch on as it was fetched, until stopped.
+
+        Faust's own waits for two new tasks with each, which is a turn of a busy event loop for each batch.
+        """
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                async for _, message in self.getmany(timeout=1.0):
+                    await self.callback(message)
+                await asyncio.sleep(0)
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
 
     def hold(self, partition: TP) -> None:
         """Fetch no more of a partition; what was fetched already still comes."""

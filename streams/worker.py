@@ -194,6 +194,7 @@ class Worker:
             batch=self.settings.batch,
             skew=self.settings.skew,
             cache=self.settings.cache,
+            linger=self.settings.linger / 1000 if processor.name in self.pipeline.unhurried else 0.0,
             failpoint=self._failpoint,
         )
 

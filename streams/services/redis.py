@@ -15,6 +15,8 @@ def command(folder: Path, port: int) -> list[str]:
     """
     address = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
     durable = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
+    # A rewrite takes a core from everything else, and by default comes each time the file has doubled from 64 MB on.
+    durable += ["--auto-aof-rewrite-min-size", "1gb"]
     return [_program(), *address, *durable, "--maxmemory-policy", "noeviction"]
 
 

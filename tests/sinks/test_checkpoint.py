@@ -20,7 +20,7 @@ from tests.sinks.network import Network, between
 pytestmark = pytest.mark.anyio
 
 DATABASE = "/8"
-BYTES_OF_WATCH = 40
+FEW_BYTES = 40
 """More than nothing of the first of a commit's two round trips, and less than all of it."""
 
 
@@ -152,13 +152,13 @@ async def test_a_claim_in_the_middle_of_a_commit_wins(redis: Redis, network: tup
     await asyncio.wait_for(held.wait(), 10)
     owner = await RedisStore(redis).claim(TASK)
     wire.released.set()
-    with pytest.raises(Fenced, match=f"while epoch {zombie.epoch} committed"):
+    with pytest.raises(Fenced, match=f"not to {zombie.epoch}"):
         await late
     assert await version_of(redis) == 1
     await RedisStore(redis).commit(TASK, owner.epoch, batch(2))
 
 
-@pytest.mark.parametrize("limit", [BYTES_OF_WATCH, 10_000])
+@pytest.mark.parametrize("limit", [FEW_BYTES, 10_000])
 async def test_a_cancelled_commit_is_whole_or_nothing_and_leaves_a_clean_connection(
     redis: Redis, network: tuple[Network, RedisStore], limit: int
 ) -> None:
@@ -205,7 +205,7 @@ async def test_a_redis_that_takes_no_writes_is_busy_and_unchanged(configured: Re
     owner = await store.claim(TASK)
     await store.commit(TASK, owner.epoch, batch(1))
     await configured.config_set(setting, value)
-    with pytest.raises(SinkBusy, match="Redis takes no writes"):
+    with pytest.raises(SinkBusy, match=r"Redis takes no writes|out of memory"):
         await store.commit(TASK, owner.epoch, batch(2))
     await configured.config_set(setting, 0)
     assert await version_of(configured) == 1

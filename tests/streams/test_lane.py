@@ -79,6 +79,7 @@ class House:
     batch: int = 3
     cache: int = 1_000
     crashes: list[str | None] = field(default_factory=list)
+    linger: float = 0.0
 
     def lane(self, processor: Any = None) -> Lane:
         """Return a new owner of the task, as after a restart."""
@@ -91,6 +92,7 @@ class House:
             reached=lambda _: None,
             batch=self.batch,
             cache=self.cache,
+            linger=self.linger,
             failpoint=self._reached,
         )
         return Lane(processor or Porter(), 0, around)
@@ -397,6 +399,38 @@ def test_what_is_put_while_it_waits_is_taken() -> None:
 
     asyncio.run(scene())
     assert len(house.broker.counts()) == 1
+
+
+def test_a_lane_that_lingers_takes_what_comes_meanwhile_in_one_batch() -> None:
+    async def scene() -> list[JournalEntry]:
+        house = House({}, batch=100, linger=0.05)
+        lane = house.lane()
+        await lane.claim()
+        running = asyncio.create_task(lane.run())
+        for visit in logs([(name, 1) for name in ("ann", "bob", "cid")])["visits"]:
+            lane.put("visits", [visit])
+            await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE):
+            while not house.broker.journal():
+                await asyncio.sleep(0)
+        lane.stop()
+        await running
+        return house.broker.journal()
+
+    (entry,) = asyncio.run(scene())
+    assert [(first, last) for _, _, first, last in entry.runs] == [(0, 2)]
+
+
+def test_a_lane_that_lingers_still_stops_at_once() -> None:
+    async def scene() -> None:
+        lane = House({}, linger=DEADLINE * 2).lane()
+        await lane.claim()
+        running = asyncio.create_task(lane.run())
+        await asyncio.sleep(0)
+        lane.stop()
+        await asyncio.wait_for(running, DEADLINE)
+
+    asyncio.run(scene())
 
 
 def test_the_outbox_of_the_last_commit_is_said_again_by_the_next_owner() -> None:
