@@ -96,7 +96,7 @@ class Ranking(NamedTuple):
             return None
         ends = self.ends
         middle_ranks = size - ends + (np.diff(ends, prepend=-1) - 1) / 2.0
-        ranks = float(middle_ranks @ np.diff(self.found, prepend=0))
+        ranks = _total(middle_ranks * np.diff(self.found, prepend=0))
         return (ranks - positives * (positives + 1) / 2.0) / (positives * negatives)
 
     def average_precision(self) -> float | None:
@@ -105,11 +105,16 @@ class Ranking(NamedTuple):
         if positives == 0:
             return None
         precision = self.found / (self.ends + 1.0)
-        return float(np.diff(self.found, prepend=0) @ precision) / positives
+        return _total(np.diff(self.found, prepend=0) * precision) / positives
 
     def precision_at(self, k: int) -> float | None:
         """Return the share of positives among the `k` highest scores, or among all when fewer; None without any."""
         return float(self.labels[:k].mean()) if self.labels.size else None
+
+
+def _total(values: Vector) -> float:
+    """Return the sum, added up in one order; `@` adds in as many parts as there are cores, which then stay busy."""
+    return float(values.sum())
 
 
 def ranked(y: Labels, scores: Vector) -> Ranking:
