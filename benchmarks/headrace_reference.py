@@ -6,7 +6,6 @@ transaction a batch, the outbox with them, every delivery is verified and every 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable
 
 import msgspec
@@ -20,7 +19,7 @@ from schemas.records import AnyRecord, AnyTopic, Topic
 from sinks.checkpoint import RedisStore
 from sinks.serving import Reader, Served
 from sinks.store import Commit
-from streams.commands.worker import GC_THRESHOLDS
+from streams.collector import spare_keyed_state
 from streams.live import execute
 from streams.outbox import unpack
 from streams.pipeline import Pipeline
@@ -132,8 +131,7 @@ def between(results: str) -> str:
 
 def run(arguments: Arguments) -> None:
     """Run one worker."""
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    spare_keyed_state()
     structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
     settings = Settings(kafka=arguments.kafka, redis=arguments.redis, group=arguments.group, throw_away=True)
     client = Redis.from_url(settings.redis)

@@ -20,8 +20,8 @@ from benchmarks.transactions import card_transactions
 from schemas.records import AnyRecord
 from schemas.topics import TRANSACTIONS
 from streams.assembly import fraud_pipeline
+from streams.collector import spare_keyed_state
 from streams.commands.evaluate import CARD_TRANSACTIONS
-from streams.commands.worker import GC_THRESHOLDS
 from streams.evaluation import labelled_sources
 from streams.files import row_count
 from streams.mappings import Mapping as FileMapping
@@ -127,8 +127,7 @@ def available() -> int:
 def collector_as_in_a_worker() -> Iterator[None]:
     """Have Python's garbage collector set up as a worker does for the length of the block."""
     before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    spare_keyed_state()
     try:
         yield
     finally:

@@ -1,7 +1,5 @@
 """`headrace dead-letters list | replay`: what could not be used, and sending it back."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Annotated, Any
 
@@ -11,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from schemas.results import DeadLetter
+from streams.commands.screen import told_plainly
 from streams.dead_letters import Original, Wanted, letters, opened, send_back
 from streams.deliveries import Undelivered
 from streams.demo_screen import moment
@@ -38,7 +37,7 @@ def list_command(
     """Show dead letters: why they could not be used, and where they were. What they hold stays sealed."""
     settings = reachable(Settings())
     seal = Seal(settings.key("dead-letters"))
-    with _told_plainly():
+    with told_plainly(KafkaAway, SealBroken, Undelivered):
         found = list(islice(letters(settings.kafka, Wanted(reason, event_id)), limit))
         originals = [opened(letter, seal) if show else None for letter in found]
     if as_json:
@@ -62,7 +61,7 @@ def replay_command(
     """Send dead letters back to the topics they came from, with their bytes, keys and headers."""
     settings = reachable(Settings())
     seal = Seal(settings.key("dead-letters"))
-    with _told_plainly():
+    with told_plainly(KafkaAway, SealBroken, Undelivered):
         found = list(islice(letters(settings.kafka, Wanted(reason, event_id)), limit))
         originals = [opened(letter, seal) for letter in found]
         if originals and not yes:
@@ -97,12 +96,3 @@ def _row(letter: DeadLetter, original: Original | None) -> dict[str, Any]:
 
 def _text(value: bytes | None) -> str:
     return "" if value is None else value.decode(errors="backslashreplace")
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except (KafkaAway, SealBroken, Undelivered) as failure:
-        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from failure

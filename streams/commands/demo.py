@@ -21,6 +21,7 @@ from sinks.analytics import AnalyticsSink, client_for, create_schema, query
 from sinks.base import SinkBusy
 from streams import demo, demo_live
 from streams.commands.api import serve_api
+from streams.commands.screen import told_plainly
 from streams.deliveries import Undelivered
 from streams.demo_screen import progress, summary, to_try
 from streams.files import UnreadableFile
@@ -90,7 +91,8 @@ def demo_command(
     """
     settings, console = Settings(), Console(stderr=as_json)
     plan, tally = Plan(file, mapping, events, seed, kafka), Tally(settings.champion)
-    with _told_plainly():
+    refusals = (ServiceFailed, SinkBusy, MappingError, UnreadableFile, KafkaAway, Undelivered)
+    with _until_interrupted(), told_plainly(*refusals):
         records = plan.records(settings)
         with _services(settings, plan, console) as found:
             with _shown(console, tally, plan.expected) as show:
@@ -184,12 +186,9 @@ def _sample(tally: Tally) -> Mapping[str, str]:
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
+def _until_interrupted() -> Iterator[None]:
     try:
         yield
-    except (ServiceFailed, SinkBusy, MappingError, UnreadableFile, KafkaAway, Undelivered) as failure:
-        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from failure
     except KeyboardInterrupt:
         Console(stderr=True).print("ended")
         raise typer.Exit(INTERRUPTED) from None

@@ -1,7 +1,6 @@
 """`headrace evaluate`: what the pipeline's scores are worth on labelled history, by the handbook's protocol."""
 
-import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -10,15 +9,16 @@ from typing import Annotated, Any, Literal
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from schemas.durations import milliseconds
 from schemas.errors import BadMessage
 from schemas.records import DAY
 from streams.assembly import fraud_pipeline, fraud_scorer
+from streams.collector import spare_keyed_state
 from streams.commands.evaluate_policy import evaluate_policy_command
 from streams.commands.evaluate_recommendations import evaluate_recommendations_command
+from streams.commands.screen import spinning, told_plainly
 from streams.evaluation import Keep, NothingToJudge, Protocol, Told, evaluate_fraud, labelled_sources
 from streams.files import UnreadableFile
 from streams.mappings import Mapping, MappingError
@@ -62,11 +62,11 @@ def evaluate_fraud_command(
     settings = Settings(label_window=delay)
     settings = settings.model_copy(update={"model": model}) if model else settings
     protocol = Protocol(test_from, test_days, delay // DAY, by_week)
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
-    with _told_plainly(), _watched() as told, _vector_file(vectors, settings) as keep:
+    spare_keyed_state()
+    refusals = (MappingError, UnreadableFile, BadMessage, NothingToJudge)
+    with told_plainly(*refusals), spinning("reading labels") as say, _vector_file(vectors, settings) as keep:
         sources, frauds = labelled_sources(files, Mapping.load(mapping), delay)
-        result = evaluate_fraud(fraud_pipeline(settings), sources, frauds, protocol, told, keep)
+        result = evaluate_fraud(fraud_pipeline(settings), sources, frauds, protocol, _counted(say), keep)
     if as_json:
         typer.echo(orjson.dumps(result))
     else:
@@ -81,6 +81,10 @@ def _table(result: dict[str, Any], title: str) -> Table:
     return table
 
 
+def _counted(say: Callable[[str], None]) -> Told:
+    return lambda count: say(f"{count:,} transactions scored")
+
+
 @contextmanager
 def _vector_file(path: Path | None, settings: Settings) -> Iterator[Keep]:
     """Yield what takes each score, into a file where one is asked for."""
@@ -89,20 +93,3 @@ def _vector_file(path: Path | None, settings: Settings) -> Iterator[Keep]:
         return
     with VectorFile(path, fraud_scorer(settings).names) as file:
         yield file.add
-
-
-@contextmanager
-def _watched() -> Iterator[Told]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
-        task = bar.add_task("reading labels")
-        yield lambda count: bar.update(task, description=f"{count:,} transactions scored")
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except (MappingError, UnreadableFile, BadMessage, NothingToJudge) as failure:
-        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from failure

@@ -1,20 +1,18 @@
 """`headrace evaluate offers`: what the rankings are worth on one wave of randomised sends."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from streams.card_offers import CardOffers
+from streams.collector import spare_keyed_state
+from streams.commands.screen import spinning, told_plainly
 from streams.files import UnreadableFile
-from streams.offer_evaluation import Told, UnknownWave, Wave, evaluate_offers, offer_pipeline
+from streams.offer_evaluation import UnknownWave, Wave, evaluate_offers, offer_pipeline
 from streams.settings import Settings
 
 
@@ -32,11 +30,13 @@ def evaluate_offers_command(
     offer at or before redeeming it, both in its time. The policy is worth the mean success of those sends where it
     would have sent the same, as sends are random.
     """
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
-    with _told_plainly(), _watched() as told:
+    spare_keyed_state()
+    with told_plainly(UnreadableFile, UnknownWave), spinning("reading customers") as say:
         records = CardOffers(folder).records()
-        result = evaluate_offers(offer_pipeline(Settings()), records, Wave(test_wave, max_duration_days), told)
+        wave = Wave(test_wave, max_duration_days)
+        result = evaluate_offers(
+            offer_pipeline(Settings()), records, wave, lambda count: say(f"{count:,} events replayed")
+        )
     if as_json:
         typer.echo(orjson.dumps(result))
     else:
@@ -48,20 +48,3 @@ def _table(result: dict[str, Any], title: str) -> Table:
     for name, value in result.items():
         table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
     return table
-
-
-@contextmanager
-def _watched() -> Iterator[Told]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
-        task = bar.add_task("reading customers")
-        yield lambda count: bar.update(task, description=f"{count:,} events replayed")
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except (UnreadableFile, UnknownWave) as failure:
-        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from failure

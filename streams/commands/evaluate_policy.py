@@ -1,7 +1,6 @@
 """`headrace evaluate policy`: what other policies would have earned, from a log with propensities."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from math import inf
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from online_models.policies import WAYS, build
 from processors.candidate_policies import fixed, progressive
 from processors.policy_evaluation import Bootstrap, Column, evaluate, expected_rewards
+from streams.commands.screen import spinning, told_plainly
 from streams.files import UnreadableFile
 from streams.policy_log import LogMapping, PolicyLog, PolicyLogError, read_policy_log
 
@@ -42,7 +41,7 @@ def evaluate_policy_command(
     Each estimate, IPS, SNIPS, direct method (dm) and doubly robust (dr), has a bootstrap interval; ess is the effective
     sample size. Candidates start from nothing and learn the log as they go, each row judged before it is learned.
     """
-    with _told_plainly(), _watched() as told:
+    with told_plainly(PolicyLogError, UnreadableFile), spinning("reading") as told:
         log = read_policy_log(files, LogMapping.load(mapping) if mapping else None, lambda n: told(f"{n:,} rows read"))
         result = _evaluated(log, policy or DEFAULT, clip, Bootstrap(resamples, level, seed), told)
     if as_json:
@@ -97,20 +96,3 @@ def _table(result: dict[str, Any]) -> Table:
         told = (f"{each['value']:.5f} ({each['low']:.5f}–{each['high']:.5f})" for each in cells)
         table.add_row(name, *told, f"{found['ess']:,.0f}")
     return table
-
-
-@contextmanager
-def _watched() -> Iterator[Told]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
-        task = bar.add_task("reading")
-        yield lambda said: bar.update(task, description=said)
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except (PolicyLogError, UnreadableFile) as failure:
-        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from failure

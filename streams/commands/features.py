@@ -1,7 +1,6 @@
 """`headrace features`: declared features of the transactions in a file, as a table."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -18,6 +17,7 @@ from schemas.durations import milliseconds
 from schemas.errors import BadMessage
 from schemas.records import DAY, AnyRecord
 from schemas.topics import TRANSACTIONS
+from streams.commands.screen import told_plainly
 from streams.definitions_file import DefinitionsError, load_definitions
 from streams.feature_file import id_field, write_table
 from streams.feature_table import FeatureTable, Row
@@ -52,7 +52,7 @@ def features_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compute every declared feature of every transaction in a file, as it was known at the time."""
-    with _told_plainly():
+    with told_plainly(DefinitionsError, MappingError, UnreadableFile, BadMessage):
         summary = write_features(file, definitions, out, mapping, label_delay)
     if as_json:
         typer.echo(msgspec.json.encode(summary))
@@ -122,12 +122,3 @@ def _watched(rows: Iterable[Row], total: int | None) -> Iterator[Row]:
             if done % PROGRESS_ROWS == 0:
                 progress.update(task, completed=done)
             yield row
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except (DefinitionsError, MappingError, UnreadableFile, BadMessage) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error

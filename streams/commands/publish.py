@@ -1,7 +1,6 @@
 """`headrace publish`: the rows of a file as messages on Kafka."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +16,7 @@ from schemas.errors import BadMessage
 from schemas.events import Event
 from schemas.records import AnyRecord, AnyTopic
 from schemas.topics import ALL, BY_NAME, FEEDBACK
+from streams.commands.screen import told_plainly
 from streams.deliveries import Undelivered
 from streams.files import UnreadableFile, row_count
 from streams.mappings import Mapping, MappingError, records
@@ -62,7 +62,7 @@ def publish_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Publish the rows of a file to Kafka in their order, with the labels in their time."""
-    with _told_plainly():
+    with told_plainly(MappingError, UnreadableFile, ValueError, KafkaAway, WrongPartitions, Undelivered):
         if topic not in PUBLISHED_BY_APPS:
             raise ValueError(f"{topic!r} is not published by apps: choose {', '.join(PUBLISHED_BY_APPS)}")
         delay = None if label_delay is None else milliseconds(label_delay)
@@ -125,12 +125,3 @@ def _print(summary: Summary) -> None:
     if summary.first_refusal is not None:
         told = f"! {summary.refused:,} rows were refused; the first: {summary.first_refusal}"
         console.print(told, style="yellow", markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except (MappingError, UnreadableFile, ValueError, KafkaAway, WrongPartitions, Undelivered) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error

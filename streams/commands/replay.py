@@ -1,7 +1,6 @@
 """`headrace replay`: history through the in-process engine, its state left where live workers go on from it."""
 
 import asyncio
-import gc
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from sinks.earlier import clear_tasks, commits_of, mark_finished, mark_unfinishe
 from sinks.store import Fenced, Position
 from streams.assembly import fraud_pipeline
 from streams.backfill import Backfill, History, PartitionedReplay
-from streams.commands.worker import GC_THRESHOLDS
+from streams.collector import spare_keyed_state
+from streams.commands.screen import told_plainly
 from streams.deliveries import Deliveries, Undelivered
 from streams.files import UnreadableFile
 from streams.handover import Handover, WorkersRunning, places, refuse_running_workers
@@ -93,9 +93,8 @@ def replay_command(
     Run it while no worker does. Workers then begin on Kafka at the first event of the last days of history (the
     lateness), and drop by their ids those that history had. Labels come from the mapping; without one, from Kafka.
     """
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-    with _told_plainly(), _watched() as screen:
+    spare_keyed_state()
+    with told_plainly(*REFUSALS), _watched() as screen:
         settings = local(Settings())
         history = _history(files, mapping, label_delay, settings)
         refuse_unready(fraud_pipeline(settings), settings)
@@ -226,12 +225,3 @@ def _watched() -> Iterator[Screen]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
         yield Screen(bar, bar.add_task("reading history"))
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except REFUSALS as refused:
-        Console(stderr=True).print(str(refused), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from refused

@@ -1,7 +1,5 @@
 """`headrace services up | down | status`: the local Kafka, Redis and ClickHouse."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from streams.commands.screen import told_plainly
 from streams.services.errors import ServiceFailed
 from streams.services.supervisor import Health, Part, down, status, up
 
@@ -31,7 +30,7 @@ _FOLDER = Path(".headrace")
 def up_command(parts: Parts = None, folder: Folder = _FOLDER, as_json: AsJson = False) -> None:
     """Start what does not run yet, wait until all answers, and tell the addresses."""
     console = Console()
-    with _told_plainly(), console.status("waiting for the services", spinner="dots"):
+    with told_plainly(ServiceFailed), console.status("waiting for the services", spinner="dots"):
         endpoints = {name: address for name, address in asdict(up(folder, parts or list(Part))).items() if address}
     if as_json:
         return _print_json(endpoints)
@@ -71,12 +70,3 @@ def _state(health: Health) -> str:
 
 def _print_json(told: object) -> None:
     typer.echo(msgspec.json.encode(told))
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except ServiceFailed as failure:
-        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from failure

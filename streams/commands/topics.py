@@ -1,7 +1,5 @@
 """`headrace topics list | create`: what headrace reads and writes on Kafka."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
@@ -10,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.records import DAY
+from streams.commands.screen import told_plainly
 from streams.running import local
 from streams.settings import Settings
 from streams.topic_admin import KafkaAway, TopicState, WrongPartitions, create_topics, list_topics
@@ -23,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 @commands.command("list")
 def list_command(kafka: Kafka = None, as_json: AsJson = False) -> None:
     """Tell every topic, what it carries, how long it is kept, and whether it is there."""
-    with _told_plainly():
+    with told_plainly(KafkaAway, WrongPartitions):
         states = list_topics(kafka or local(Settings()).kafka)
     if as_json:
         typer.echo(msgspec.json.encode({"topics": states}))
@@ -41,7 +40,7 @@ def create_command(
     as_json: AsJson = False,
 ) -> None:
     """Create the topics that are missing; those that are there stay as they are."""
-    with _told_plainly():
+    with told_plainly(KafkaAway, WrongPartitions):
         created = create_topics(kafka or local(Settings()).kafka, replication=replication)
     if as_json:
         typer.echo(msgspec.json.encode({"created": created}))
@@ -57,12 +56,3 @@ def _found(state: TopicState) -> str:
     if state.found is None:
         return "[dim]missing[/]"
     return "[green]yes[/]" if state.found == state.partitions else f"[red]with {state.found} partitions[/]"
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except (KafkaAway, WrongPartitions) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
