@@ -1,15 +1,17 @@
 """Learning: folds matured examples into a model, and publishes a version of it now and then."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
 
+from online_models.base import Vector
 from online_models.metrics import Quality, RollingQuality
 from online_models.release import Release, new, pack, unpack
 from online_models.snapshots import digest
 from processors.base import Said, Tables
+from schemas.offer_results import OfferExample
 from schemas.records import DAY, AnyRecord
 from schemas.results import Example, ModelVersion
 from schemas.topics import EXAMPLES, MODELS
@@ -65,9 +67,7 @@ class Learner:
         """Learn what has been taken in. When this happens changes nothing but the time it takes."""
         if not self._lessons:
             return
-        xs = np.array([example.vector for example in self._lessons], dtype=np.float64)
-        ys = np.array([example.label for example in self._lessons], dtype=np.float64)
-        weights = np.array([example.weight for example in self._lessons], dtype=np.float64)
+        xs, ys, weights = arrays(self._lessons)
         self._lessons.clear()
         self.release.model.learn_many(xs, ys, weights)
         self.release.anomaly.learn_many(xs)
@@ -171,9 +171,18 @@ class FraudLearner:
             examples=state.examples,
             frauds=state.frauds,
             learned_through=state.learned_through,
-            metrics=_numbers(state.metrics.quality()),
+            metrics=numbers(state.metrics.quality()),
         )
 
 
-def _numbers(quality: Quality) -> dict[str, float]:
+def arrays(lessons: Sequence[Example | OfferExample]) -> tuple[Vector, Vector, Vector]:
+    """Return vectors (one row each), labels (0 or 1) and weights, as models learn them."""
+    xs = np.array([lesson.vector for lesson in lessons], dtype=np.float64)
+    ys = np.array([lesson.label for lesson in lessons], dtype=np.float64)
+    weights = np.array([lesson.weight for lesson in lessons], dtype=np.float64)
+    return xs, ys, weights
+
+
+def numbers(quality: Quality) -> dict[str, float]:
+    """Return the figures that there are, by name."""
     return {name: float(value) for name, value in msgspec.structs.asdict(quality).items() if value is not None}

@@ -4,13 +4,12 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable
 
 import msgspec
-import numpy as np
 
 from online_models.metrics import RollingQuality
 from online_models.offers import AdditiveRanker
 from online_models.snapshots import digest
 from processors.base import Said, Tables
-from processors.learning import LESSONS
+from processors.learning import LESSONS, arrays, numbers
 from processors.offer_features import FEATURES_ID, NAMES
 from schemas.offer_results import OfferExample, RankerVersion
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS
@@ -58,9 +57,7 @@ class RankerLearner:
         """Learn what has been taken in. When this happens changes nothing but the time it takes."""
         if not self._lessons:
             return
-        xs = np.array([example.vector for example in self._lessons], dtype=np.float64)
-        ys = np.array([example.label for example in self._lessons], dtype=np.float64)
-        weights = np.array([example.weight for example in self._lessons], dtype=np.float64)
+        xs, ys, weights = arrays(self._lessons)
         self._lessons.clear()
         self.model.learn_many(xs, ys, weights)
 
@@ -135,7 +132,6 @@ class OfferLearner:
         state.since_published = 0
         state.published_at = example.matured_at
         signed = self._sign(state.model.snapshot())
-        quality = msgspec.structs.asdict(state.metrics.quality())
         return RankerVersion(
             event_id=f"{example.model}@{state.version}",
             event_time=state.learned_through,
@@ -147,5 +143,5 @@ class OfferLearner:
             examples=state.examples,
             rewarded=state.rewarded,
             learned_through=state.learned_through,
-            metrics={name: float(value) for name, value in quality.items() if value is not None},
+            metrics=numbers(state.metrics.quality()),
         )

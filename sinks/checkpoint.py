@@ -137,7 +137,8 @@ class RedisStore:
         with _busy_when_refused():
             async with self._connection() as connection:
                 # Not the connection's own packing: that goes through Python for every argument.
-                await connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type]  # its stub means 1-tuples
+                packed = [pack_command(command)]  # type: ignore[arg-type]  # its stub means 1-tuples
+                await connection.send_packed_command(packed)
                 place = await connection.read_response()
         if place:
             newest, last = map(int, place)
