@@ -7,8 +7,8 @@ from typing import Protocol
 import structlog
 from faust.types import TP
 
+from streams.fetching import RecordBatch
 from streams.inbound import Raw
-from streams.transport import RecordBatch
 
 log = structlog.get_logger()
 

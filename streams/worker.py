@@ -16,6 +16,7 @@ from schemas.privacy import Tokeniser
 from sinks.base import Progress, SinkBusy
 from sinks.store import Position, Store
 from streams.deliveries import Deliveries
+from streams.fetching import RecordBatch
 from streams.inbound import Edge
 from streams.inflow import Inflow
 from streams.lane import Lane, Surroundings
@@ -23,7 +24,7 @@ from streams.pipeline import Pipeline
 from streams.sealing import Seal
 from streams.settings import Settings
 from streams.table_reader import TableReader
-from streams.transport import SCHEME, BatchConsumer, BatchSchema, RecordBatch, register
+from streams.transport import SCHEME, BatchConsumer, BatchSchema, register
 from streams.watchdog import BROKEN, Breaker, Watchdog, end, failpoint
 
 log = structlog.get_logger()

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pytest
 from faust.types import TP
 
+from streams.fetching import CHUNK, Place, RecordBatch, batches
 from streams.inflow import Inflow
 from streams.kafka_log import Stored
-from streams.transport import CHUNK, Place, RecordBatch, batches
 
 pytestmark = pytest.mark.anyio
 
