@@ -150,12 +150,8 @@ def pay(context: OfferContext, payment: Transaction) -> None:
 def introduce(context: OfferContext, profile: Profile) -> None:
     """Take in a profile; the last one holds."""
     opened = nan if profile.opened is None else profile.opened.timestamp() * 1000
-    age, income, gender = (getattr(profile, name, None) for name in ("age", "income", "gender"))
-    context.demographics = Demographics(_number(age), _number(income), opened, str(gender or ""))
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else nan
+    age, income = (nan if told is None else told for told in (profile.age, profile.income))
+    context.demographics = Demographics(age, income, opened, profile.gender or "")
 
 
 def show(context: OfferContext, decision: str, terms: Terms, time: int) -> None:

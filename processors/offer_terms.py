@@ -1,7 +1,5 @@
 """What an offer asks and gives, read off the catalogue in one place."""
 
-from collections.abc import Iterable
-
 import msgspec
 
 from schemas.events import Offer
@@ -29,23 +27,12 @@ def terms_of(offer: Offer) -> Terms:
     """Return the terms of an entry of the catalogue; what it does not tell is nothing, or open-ended."""
     return Terms(
         offer.offer,
-        str(getattr(offer, "kind", None) or ""),
+        offer.kind or "",
         float(offer.reward or 0),
-        _number(getattr(offer, "minimum_spend", None), 0.0),
-        round(_number(getattr(offer, "duration_days", None), OPEN_ENDED) * DAY),
-        tuple(str(channel) for channel in _listed(getattr(offer, "channels", None))),
+        float(offer.minimum_spend or 0),
+        round((offer.duration_days or OPEN_ENDED) * DAY),
+        offer.channels,
     )
-
-
-def _number(value: object, otherwise: float) -> float:
-    try:
-        return otherwise if value is None else float(str(value))
-    except ValueError:
-        return otherwise
-
-
-def _listed(value: object) -> Iterable[object]:
-    return value if isinstance(value, (list, tuple)) else ()
 
 
 class TermsByOffer:

@@ -2,7 +2,6 @@
 
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from processors.offer_context import OfferContext, answer, introduce, new_contex
 from processors.offer_features import FEATURES_ID, NAMES, candidate_vectors
 from processors.offer_terms import Terms, TermsByOffer
 from schemas.events import Click, Offer, Profile, Transaction
-from schemas.offer_results import RankerVersion, Ranking
+from schemas.offer_results import RankedOffer, RankerVersion, Ranking
 from schemas.offer_topics import RANKERS, RANKINGS
 from schemas.records import AnyRecord
 from schemas.topics import CLICKS, OFFERS, PROFILES, TRANSACTIONS
@@ -23,9 +22,9 @@ class OfferRanker:
     """Folds what a customer does into their context, and says a ranking whenever an offer is shown to them.
 
     A ranking holds the score of every active offer of the catalogue and of the one shown, made before the impression
-    itself is taken in. `verify` returns the model blob of a signed one, or raises BadSignature: such a version never
-    ranks. Without a usable model every candidate scores the prior, and the ranking says so. An impression of an offer
-    that the catalogue does not know changes nothing.
+    itself is taken in; the propensity is the one told, else 1. `verify` returns the model blob of a signed one, or
+    raises BadSignature: such a version never ranks. Without a usable model every candidate scores the prior, and the
+    ranking says so. An impression of an offer that the catalogue does not know changes nothing.
     """
 
     name = "offers"
@@ -83,23 +82,29 @@ class OfferRanker:
         ranker = self.ranker(version)
         scores = _prior(vectors) if ranker is None else ranker.score_many(vectors)
         at = candidates.index(shown)
+        slot = RankedOffer(
+            offer=shown.offer,
+            score=float(scores[at]),
+            value=float(scores[at]),
+            propensity=click.propensity or 1.0,
+            window_end=time + shown.duration,
+            vector=tuple(vectors[at].tolist()),
+            rewarded=shown.reward > 0.0,
+        )
         return Ranking(
             event_id=click.decision_id or click.event_id,
             event_time=time,
             tenant=click.tenant,
             user=click.user,
-            shown=shown.offer,
-            propensity=propensity_of(click),
+            slots=(slot,),
             candidates=tuple(terms.offer for terms in candidates),
             scores=tuple(scores.tolist()),
-            score=float(scores[at]),
             source="prior" if ranker is None else "model",
+            policy="logged",
             model=self._model,
             version=0 if ranker is None or version is None else version.version,
             features=FEATURES_ID,
-            vector=tuple(vectors[at].tolist()),
-            window_end=time + shown.duration,
-            rewarded=shown.reward > 0.0,
+            shown=True,
         )
 
     def _candidates(self, click: Click, shown: Terms, catalogue: Mapping[str, Offer]) -> list[Terms]:
@@ -127,12 +132,6 @@ class OfferRanker:
         except ValueError:
             return None
         return ranker
-
-
-def propensity_of(click: Click) -> float:
-    """Return how likely it was that what was shown was shown, in (0, 1]: 1 where the sender does not tell."""
-    told: Any = getattr(click, "propensity", None)
-    return float(told) if isinstance(told, (int, float)) and 0.0 < told <= 1.0 else 1.0
 
 
 def _open(offer: Offer, click: Click) -> bool:

@@ -83,7 +83,7 @@ class OfferRewards:
 
 
 def _opened(state: Decisions | None, ranking: Ranking) -> Decisions | None:
-    if not ranking.rewarded:
+    if not ranking.shown or not ranking.slots[0].rewarded:
         return state
     state = state or Decisions(None, ranking.tenant, ranking.user, [])
     if all(decided.decision != ranking.event_id for decided in state.open):
@@ -93,17 +93,18 @@ def _opened(state: Decisions | None, ranking: Ranking) -> Decisions | None:
 
 
 def _kept(ranking: Ranking) -> Decided:
+    (slot,) = ranking.slots
     return Decided(
         ranking.event_id,
-        ranking.shown,
+        slot.offer,
         ranking.event_time,
-        ranking.window_end,
+        slot.window_end,
         ranking.model,
         ranking.version,
-        ranking.score,
-        ranking.propensity,
+        slot.score,
+        slot.propensity,
         ranking.features,
-        packed(ranking.vector),
+        packed(slot.vector),
     )
 
 

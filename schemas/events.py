@@ -1,4 +1,4 @@
-"""What upstream apps publish: transactions, clicks, offers, feedback and profiles."""
+"""What upstream apps publish: transactions, clicks, offers, requests for them, feedback and profiles."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +10,11 @@ from schemas.privacy import CardNumber, ContactAddress, DeviceId, IpAddress
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 Country = Annotated[str, Field(min_length=2, max_length=3)]
+_Days = Annotated[float, Field(gt=0, le=36_500)]
+
+MAX_CANDIDATES = 1_000
+"""No request names more offers than this."""
+
 _TIME: dict[str, Any] = {
     "anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}],
     "title": "Event Time",
@@ -94,7 +99,10 @@ class Transaction(Event):
 
 
 class Click(Event):
-    """Something a customer did with an offer or an item."""
+    """Something a customer did with an offer or an item.
+
+    `decision_id` is the ranking it goes back to. `propensity` is how likely it was that what was shown was shown.
+    """
 
     user: Id
     kind: Literal[
@@ -116,10 +124,18 @@ class Click(Event):
     session: str | None = None
     device: DeviceId | None = None
     ip: IpAddress | None = None
+    propensity: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class Offer(Event):
-    """An entry of the offer catalogue; the last one published of an `offer` holds."""
+    """An entry of the offer catalogue; the last one published of an `offer` holds.
+
+    Amounts are in `reward_unit`. `cost` is what a redemption costs us, the reward where nobody tells, and `margin` what
+    we earn on one; `budget` and `stock` are the cost and the redemptions that are left in all. It can be redeemed for
+    `duration_days` after it was shown, at most `most_per_customer` times by one customer; it is shown to nobody more
+    than `shows_per_week` times in seven days, nor for `cool_down_days` after they redeemed it, nor while an offer of
+    `exclusive_of` can be redeemed, nor to a customer whose profile does not have the `consent` it takes.
+    """
 
     offer: Id
     merchant: Id | None = None
@@ -132,6 +148,28 @@ class Offer(Event):
     budget: Amount | None = None
     stock: Annotated[int, Field(ge=0)] | None = None
     status: Literal["active", "paused", "expired"] = "active"
+    kind: str | None = None
+    minimum_spend: Amount | None = None
+    duration_days: _Days | None = None
+    channels: tuple[str, ...] = ()
+    cost: Amount | None = None
+    margin: Amount | None = None
+    most_per_customer: Annotated[int, Field(ge=1)] | None = None
+    shows_per_week: Annotated[int, Field(ge=1)] | None = None
+    cool_down_days: _Days | None = None
+    exclusive_of: tuple[Id, ...] = ()
+    consent: str | None = None
+
+
+class OfferRequest(Event):
+    """A question: which offers to show this customer now. Its `event_id` is the id of the decision that answers it.
+
+    `offers` are the candidates; with none told it is the whole catalogue. `slots` is how many offers are wanted.
+    """
+
+    user: Id
+    offers: Annotated[tuple[Id, ...], Field(max_length=MAX_CANDIDATES)] = ()
+    slots: Annotated[int, Field(ge=1, le=20)] = 3
 
 
 class Feedback(Event):
@@ -178,3 +216,6 @@ class Profile(Event):
     email: ContactAddress | None = None
     phone: ContactAddress | None = None
     consent: tuple[str, ...] = ()
+    age: Annotated[float, Field(ge=0, le=150)] | None = None
+    income: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    gender: str | None = None

@@ -7,32 +7,80 @@ from typing import Literal
 
 import msgspec
 
-from schemas.results import Result
+from schemas.results import Reason, Result
+
+
+class RankedOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An offer in a slot of a ranking, with what it was chosen on.
+
+    `score` is the probability in [0, 1] that it would be seen and then redeemed in its time. `value` is what showing it
+    is expected to earn, in `unit`: the score times margin minus cost; the score itself where the offer tells neither.
+    `propensity` in (0, 1] is P(this offer in this slot | the slots above). `vector` is what the score was made from, in
+    the order of the ranking's `features`; `window_end` is the last moment at which it can be redeemed if it is shown
+    when the ranking was made. `rewarded` says whether there is anything to redeem.
+    """
+
+    offer: str
+    score: float
+    value: float
+    propensity: float
+    window_end: int
+    vector: tuple[float | None, ...]
+    rewarded: bool = True
+    unit: str = ""
+    reasons: tuple[Reason, ...] = ()
 
 
 class Ranking(Result, frozen=True, kw_only=True):
-    """A decision on what to show a customer: every candidate with its score, and what was shown.
+    """A decision on what to show a customer: the slots from the top, and every candidate that might have been in them.
 
-    `event_id` is the decision's id. `scores` are probabilities in [0, 1] that a candidate would be seen and then
-    redeemed in its time, in the order of `candidates`. `propensity` in (0, 1] is how likely it was that `shown` was
-    shown. `vector` is what the score of `shown` was made from, in the order of `features`, the name of a published
-    feature set; `window_end` is the last moment at which what was shown can be redeemed. `rewarded` says whether there
-    is anything to redeem.
+    `event_id` is the decision's id. `scores` are those of `candidates`, which were eligible; `refused` has the others
+    and why. `source` says what made the scores: the `version` of `model`, the rules, or the prior rate of all offers.
+    `features` names the published feature set of the vectors. `degraded` says that something the ranking needed was
+    missing. `shown` says that somebody else decided, as an impression told: the one slot has what was shown, and
+    `policy` is "logged".
     """
 
     user: str
-    shown: str
-    propensity: float
+    slots: tuple[RankedOffer, ...]
     candidates: tuple[str, ...]
     scores: tuple[float, ...]
-    score: float
-    source: Literal["model", "prior"]
+    source: Literal["model", "rules", "prior"]
+    policy: str
     model: str
     version: int
     features: str
-    vector: tuple[float | None, ...]
-    window_end: int
-    rewarded: bool = True
+    refused: dict[str, str] = msgspec.field(default_factory=dict)
+    degraded: bool = False
+    shown: bool = False
+
+
+class OfferEvent(Result, frozen=True, kw_only=True):
+    """Something that happened with an offer, sent to those who count for the offer what it has cost.
+
+    `decision` is the ranking it goes back to; `cost` is what a redemption cost, in `unit`.
+    """
+
+    offer: str
+    user: str
+    kind: Literal["impression", "view", "redemption"]
+    decision: str
+    cost: float = 0.0
+    unit: str = ""
+
+
+class OfferUsage(Result, frozen=True, kw_only=True):
+    """How often an offer has been shown, seen and redeemed, and what that has cost by then, in `unit`.
+
+    `event_id` is that of the event that was counted last.
+    """
+
+    offer: str
+    impressions: int
+    redemptions: int
+    spent: float
+    views: int = 0
+    unit: str = ""
 
 
 class OfferExample(Result, frozen=True, kw_only=True):

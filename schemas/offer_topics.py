@@ -1,20 +1,15 @@
-"""The topics of offers: what is ranked, what becomes of it, and the models that rank."""
+"""The topics of offers: what is ranked, what becomes of it and has cost, and the models that rank."""
 
 from operator import attrgetter
 
 from schemas import offer_results as results
+from schemas.keys import by
 from schemas.records import DAY, Topic
-
-
-def _by_user(message: results.Ranking) -> str:
-    """Return the key that clicks of the same customer have: the user, behind a tenant that is not the default one."""
-    return message.user if message.tenant == "default" else f"{message.tenant}/{message.user}"
-
 
 RANKINGS: Topic[results.Ranking] = Topic(
     "rankings",
     results.Ranking,
-    key=_by_user,
+    key=by("user"),
     time=attrgetter("event_time"),
     retention_ms=30 * DAY,
 )
@@ -30,5 +25,19 @@ RANKERS: Topic[results.RankerVersion] = Topic(
     results.RankerVersion,
     key=attrgetter("model"),
     time=attrgetter("learned_through"),
+    compacted=True,
+)
+OFFER_EVENTS: Topic[results.OfferEvent] = Topic(
+    "offers.by-offer",
+    results.OfferEvent,
+    key=by("offer"),
+    time=attrgetter("event_time"),
+    internal=True,
+)
+OFFER_USAGE: Topic[results.OfferUsage] = Topic(
+    "offer-usage",
+    results.OfferUsage,
+    key=by("offer"),
+    time=attrgetter("event_time"),
     compacted=True,
 )

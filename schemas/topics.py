@@ -1,92 +1,87 @@
 """Every topic of headrace: its name, message, key and how long it is kept."""
 
-from collections.abc import Callable
 from operator import attrgetter
-from typing import Any
 
 from schemas import events, results
+from schemas.keys import by
+from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import DAY, AnyTopic, Topic
-
-
-def _by(field: str) -> Callable[[Any], str]:
-    """Return a key function: the field, behind its tenant unless that is the default one."""
-    read = attrgetter("tenant", field)
-
-    def key(message: Any) -> str:
-        tenant, value = read(message)
-        return str(value) if tenant == "default" else f"{tenant}/{value}"
-
-    return key
-
 
 TRANSACTIONS: Topic[events.Transaction] = Topic(
     "transactions",
     events.Transaction,
-    key=_by("user"),
+    key=by("user"),
     time=events.Event.time_ms,
     retention_ms=30 * DAY,
 )
 CLICKS: Topic[events.Click] = Topic(
     "clicks",
     events.Click,
-    key=_by("user"),
+    key=by("user"),
     time=events.Event.time_ms,
     retention_ms=30 * DAY,
 )
 OFFERS: Topic[events.Offer] = Topic(
     "offers",
     events.Offer,
-    key=_by("offer"),
+    key=by("offer"),
     time=events.Event.time_ms,
     compacted=True,
 )
 FEEDBACK: Topic[events.Feedback] = Topic(
     "feedback",
     events.Feedback,
-    key=_by("about"),
+    key=by("about"),
     time=events.Event.time_ms,
     retention_ms=90 * DAY,
 )
 PROFILES: Topic[events.Profile] = Topic(
     "profiles",
     events.Profile,
-    key=_by("user"),
+    key=by("user"),
     time=events.Event.time_ms,
     compacted=True,
+)
+OFFER_REQUESTS: Topic[events.OfferRequest] = Topic(
+    "offer-requests",
+    events.OfferRequest,
+    key=by("user"),
+    time=events.Event.time_ms,
+    retention_ms=7 * DAY,
 )
 
 CARD_FEATURES: Topic[results.CardFeatures] = Topic(
     "transactions.enriched",
     results.CardFeatures,
-    key=_by("terminal"),
+    key=by("terminal"),
     time=attrgetter("event_time"),
     internal=True,
 )
 SCORES: Topic[results.FraudScore] = Topic(
     "scores",
     results.FraudScore,
-    key=_by("event_id"),
+    key=by("event_id"),
     time=attrgetter("event_time"),
     retention_ms=30 * DAY,
 )
 ALERTS: Topic[results.Alert] = Topic(
     "alerts",
     results.Alert,
-    key=_by("event_id"),
+    key=by("event_id"),
     time=attrgetter("event_time"),
     retention_ms=90 * DAY,
 )
 CUSTOMER_LABELS: Topic[results.Label] = Topic(
     "labels.by-customer",
     results.Label,
-    key=_by("user"),
+    key=by("user"),
     time=attrgetter("known_at"),
     internal=True,
 )
 TERMINAL_LABELS: Topic[results.Label] = Topic(
     "labels.by-terminal",
     results.Label,
-    key=_by("terminal"),
+    key=by("terminal"),
     time=attrgetter("known_at"),
     internal=True,
 )
@@ -118,6 +113,7 @@ ALL: tuple[AnyTopic, ...] = (
     OFFERS,
     FEEDBACK,
     PROFILES,
+    OFFER_REQUESTS,
     CARD_FEATURES,
     SCORES,
     ALERTS,
@@ -125,6 +121,11 @@ ALL: tuple[AnyTopic, ...] = (
     TERMINAL_LABELS,
     EXAMPLES,
     MODELS,
+    RANKINGS,
+    OFFER_EVENTS,
+    OFFER_USAGE,
+    OFFER_EXAMPLES,
+    RANKERS,
     DEAD_LETTERS,
     JOURNAL,
 )

@@ -125,8 +125,8 @@ def judged(observed: Observed) -> dict[str, Any]:
     labels = np.array([observed.label(user, offer, at) for _, user, offer, at in observed.sends])
     rankings = [observed.rankings[decision] for decision, *_ in observed.sends]
     sent = [offer for _, _, offer, _ in observed.sends]
-    scores = np.array([ranking.score for ranking in rankings])
-    agreed = np.array([_first(ranking, observed) == ranking.shown for ranking in rankings])
+    scores = np.array([ranking.slots[0].score for ranking in rankings])
+    agreed = np.array([_first(ranking, observed) == ranking.slots[0].offer for ranking in rankings])
     by_offer = [labels[[each == offer for each in sent]].mean() for offer in sorted(set(sent))]
     ends = max(at + observed.terms[offer].duration for _, _, offer, at in observed.sends)
     return {

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from processors.base import AnyProcessor
 from schemas.durations import milliseconds
-from schemas.events import Click, Event, Feedback, Offer, Profile, Transaction
+from schemas.events import Click, Event, Feedback, Offer, OfferRequest, Profile, Transaction
 from schemas.money import EXPONENTS
 from schemas.privacy import personal_fields
 from schemas.records import DAY, AnyTopic
@@ -20,7 +20,7 @@ from streams.settings import Settings
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 TOPICS = (ROOT / "docs" / "topics.md").read_text()
-SENT: tuple[type[Event], ...] = (Transaction, Feedback, Click, Offer, Profile)
+SENT: tuple[type[Event], ...] = (Transaction, Feedback, Click, Offer, OfferRequest, Profile)
 FOLDERS = ("schemas", "online_models", "processors", "sinks", "streams", "api", "tests")
 VARIABLE = re.compile(r"HEADRACE_[A-Z]+(?:_[A-Z]+)*")
 

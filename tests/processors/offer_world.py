@@ -15,7 +15,7 @@ from processors.offers import OfferRanker
 from processors.ranker_learning import OfferLearner
 from processors.rewards import OfferRewards
 from schemas.events import Click, Event, Offer, Profile, Transaction
-from schemas.offer_results import OfferExample, RankerVersion, Ranking
+from schemas.offer_results import OfferExample, RankedOffer, RankerVersion, Ranking
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS, RANKINGS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
 from schemas.topics import CLICKS, OFFERS, PROFILES, TRANSACTIONS
@@ -63,12 +63,17 @@ def payment(at: int = NOON, amount: str = "5.00", event_id: str = "", **changed:
     return transaction(event_id or f"tx-{at}", at, amount=amount, **changed)
 
 
-def ranking(at: int = NOON, **changed: Any) -> Ranking:
-    """Return the decision `d-1` to show `coffee`, which can be redeemed for five days."""
-    fields: dict[str, Any] = {"event_id": "d-1", "user": "ann", "shown": "coffee", "propensity": 0.1, "version": 3}
-    fields |= {"candidates": ("coffee",), "scores": (0.4,), "score": 0.4, "source": "model", "model": "offers"}
-    fields |= {"features": "f", "vector": (1.0, float("nan")), "window_end": at + 5 * DAY}
-    return Ranking(event_time=at, **fields | changed)
+def slot(name: str = "coffee", at: int = NOON, **changed: Any) -> RankedOffer:
+    """Return an offer in a slot of a ranking, which can be redeemed for five days."""
+    fields: dict[str, Any] = {"score": 0.4, "value": 0.4, "propensity": 0.1, "window_end": at + 5 * DAY}
+    return RankedOffer(offer=name, **fields | {"vector": (1.0, float("nan"))} | changed)
+
+
+def ranking(at: int = NOON, *slots: RankedOffer, **changed: Any) -> Ranking:
+    """Return the decision `d-1` of somebody else to show `coffee`, unless slots are given."""
+    fields: dict[str, Any] = {"event_id": "d-1", "user": "ann", "slots": slots or (slot(at=at),), "version": 3}
+    fields |= {"candidates": ("coffee",), "scores": (0.4,), "source": "model", "model": "offers"}
+    return Ranking(event_time=at, **fields | {"policy": "logged", "features": "f", "shown": True} | changed)
 
 
 def offer_example(number: int = 1, **changed: Any) -> OfferExample:

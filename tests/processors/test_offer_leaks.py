@@ -76,7 +76,7 @@ def test_what_becomes_of_an_offer_changes_no_ranking_of_others_before_its_window
     chosen = data.draw(st.sampled_from(redemptions(stream)))
     altered = ranked(each for each in stream if each is not chosen)
     name = chosen.id.removeprefix("redeemed-")
-    (over,) = [ranking.window_end for ranking in rankings if ranking.event_id == f"d-{name}"]
+    (over,) = [ranking.slots[0].window_end for ranking in rankings if ranking.event_id == f"d-{name}"]
     user = chosen.message.user
 
     def of_others(all_of_them: list[Ranking]) -> list[bytes]:

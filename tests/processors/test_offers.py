@@ -10,7 +10,7 @@ from processors.base import Tables
 from processors.offer_context import CONTEXT
 from processors.offer_features import CROSSED, NAMES, candidate_vectors
 from processors.offer_terms import terms_of
-from processors.offers import OfferRanker, propensity_of
+from processors.offers import OfferRanker
 from schemas.offer_results import Ranking
 from schemas.records import DAY
 from streams.state_codec import state_codec
@@ -29,14 +29,18 @@ def said(*messages: Any, known: Tables | None = None) -> list[Ranking]:
 
 
 def by_name(ranking: Ranking) -> dict[str, float]:
-    return dict(zip(NAMES, (float("nan") if value is None else value for value in ranking.vector), strict=True))
+    return dict(
+        zip(NAMES, (float("nan") if value is None else value for value in ranking.slots[0].vector), strict=True)
+    )
 
 
 def test_an_impression_ranks_every_active_offer() -> None:
     (ranking,) = said(click("impression"))
     assert ranking.candidates == ("beans", "cake", "coffee", "news")
-    assert (ranking.event_id, ranking.shown, ranking.propensity) == ("d-1", "coffee", 0.1)
-    assert ranking.window_end == NOON + 5 * DAY
+    assert (ranking.event_id, ranking.shown, ranking.policy) == ("d-1", True, "logged")
+    (slot,) = ranking.slots
+    assert (slot.offer, slot.propensity) == ("coffee", 0.1)
+    assert slot.window_end == NOON + 5 * DAY
 
 
 def test_without_a_model_all_score_the_prior() -> None:
@@ -49,8 +53,9 @@ def test_a_stored_vector_and_version_give_the_stored_score_again() -> None:
     model = taught()
     (ranking,) = said(profile(), payment(), click("impression", LATER), known=tables(*CATALOGUE, ranker=version(model)))
     assert (ranking.source, ranking.version) == ("model", 1)
-    assert ranking.score == model.score_one(np.array(ranking.vector, dtype=np.float64))
-    assert ranking.score == ranking.scores[ranking.candidates.index("coffee")]
+    (slot,) = ranking.slots
+    assert slot.score == model.score_one(np.array(slot.vector, dtype=np.float64))
+    assert slot.score == ranking.scores[ranking.candidates.index("coffee")]
     assert len(set(ranking.scores)) > 1
 
 
@@ -68,7 +73,7 @@ def test_a_new_version_is_taken_up_at_once() -> None:
     known[topic]["offers"] = version(taught(300), version=2)
     (second,) = task.step(record(click("impression", NOON, decision_id="d-2")))
     assert (first.message.version, second.message.version) == (1, 2)
-    assert first.message.score != second.message.score
+    assert first.message.scores != second.message.scores
 
 
 def test_an_offer_that_is_paused_over_or_not_begun_is_no_candidate_unless_it_was_shown() -> None:
@@ -150,8 +155,9 @@ def test_a_state_restored_ranks_the_same() -> None:
     assert str(straight.step(asked)) == str(broken.step(asked))
 
 
-def test_a_propensity_that_is_none_counts_as_one() -> None:
-    assert [propensity_of(click("view", propensity=told)) for told in (0.25, 1.5, 0, None, "x")] == [0.25, 1, 1, 1, 1]
+def test_a_propensity_that_nobody_tells_counts_as_one() -> None:
+    (ranking,) = said(click("impression", propensity=None))
+    assert ranking.slots[0].propensity == 1.0
 
 
 def test_a_message_of_another_sort_is_a_bug() -> None:

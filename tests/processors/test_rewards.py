@@ -12,7 +12,7 @@ from schemas.offer_results import OfferExample
 from schemas.records import DAY
 from streams.task import Task
 from tests.builders import HOUR, NOON
-from tests.processors.offer_world import click, payment, ranking, record
+from tests.processors.offer_world import click, payment, ranking, record, slot
 
 END = NOON + 5 * DAY
 AFTERWARDS = click("view", END + 30 * DAY, user="ann", offer="another")
@@ -76,7 +76,7 @@ def test_a_decision_repeated_is_one() -> None:
 
 
 def test_what_cannot_be_redeemed_is_not_waited_for() -> None:
-    assert outcomes(ranking(rewarded=False), click("view"), click("redemption")) == []
+    assert outcomes(ranking(NOON, slot(rewarded=False)), click("view"), click("redemption")) == []
 
 
 def test_other_kinds_of_click_say_nothing() -> None:
@@ -85,7 +85,7 @@ def test_other_kinds_of_click_say_nothing() -> None:
 
 
 def test_an_example_tells_the_vector_and_the_version_that_scored() -> None:
-    (example,) = outcomes(ranking(vector=(1.0, None, 3.5)))
+    (example,) = outcomes(ranking(NOON, slot(vector=(1.0, None, 3.5))))
     assert example.vector[::2] == (1.0, 3.5)
     assert example.vector[1] != example.vector[1]
     assert (example.model, example.version, example.score, example.propensity) == ("offers", 3, 0.4, 0.1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.codec import MAX_BYTES, MAX_DEPTH, depth, joined
 from schemas.errors import BadMessage
 from schemas.events import Transaction
-from schemas.topics import ALL, CLICKS, FEEDBACK, OFFERS, PROFILES, SCORES, TRANSACTIONS
+from schemas.topics import ALL, CLICKS, FEEDBACK, OFFER_REQUESTS, OFFERS, PROFILES, SCORES, TRANSACTIONS
 
 STEADY = settings(deadline=None)
 GOOD: dict[str, Any] = {
@@ -128,6 +128,35 @@ def test_a_complaint_names_the_field_and_the_value() -> None:
         TRANSACTIONS.decode(payment(amount=-1))
     with pytest.raises(BadMessage, match="missing_field: user is required"):
         TRANSACTIONS.decode(payment(user=...))
+
+
+@pytest.mark.parametrize(
+    ("topic", "changed"),
+    [
+        (OFFER_REQUESTS, {"offers": ["o"] * 10_000}),
+        (OFFER_REQUESTS, {"offers": [""]}),
+        (OFFER_REQUESTS, {"slots": 0}),
+        (OFFER_REQUESTS, {"slots": 21}),
+        (OFFERS, {"budget": -1}),
+        (OFFERS, {"duration_days": 0}),
+        (OFFERS, {"duration_days": "much"}),
+        (OFFERS, {"most_per_customer": 0}),
+        (CLICKS, {"propensity": 0}),
+        (CLICKS, {"propensity": 1.5}),
+        (PROFILES, {"age": -1}),
+    ],
+    ids=lambda value: getattr(value, "name", "") or next(iter(value)),
+)
+def test_what_no_offer_or_request_can_be_is_refused_by_the_field(topic: Any, changed: dict[str, Any]) -> None:
+    good = {"event_id": "e", "event_time": 1, "user": "ann", "offer": "coffee", "kind": "view"}
+    assert topic.decode(json.dumps(good).encode())
+    with pytest.raises(BadMessage, match=f"invalid_field: {next(iter(changed))}"):
+        topic.decode(json.dumps(good | changed).encode())
+
+
+def test_a_request_that_names_no_offers_is_for_the_whole_catalogue() -> None:
+    request = OFFER_REQUESTS.decode(b'{"event_id":"d-1","event_time":1,"user":"ann"}')
+    assert (request.offers, request.slots) == ((), 3)
 
 
 @pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)

@@ -17,7 +17,7 @@ from streams.files import UnreadableFile
 from streams.main import app
 from streams.offer_evaluation import Observed, Wave, judged
 from tests.builders import HOUR
-from tests.processors.offer_world import click, offer, ranking, record
+from tests.processors.offer_world import click, offer, ranking, record, slot
 
 ZERO = round(START.timestamp() * 1000)
 PORTFOLIO = (
@@ -167,7 +167,7 @@ def figures(shown: str, scores: tuple[float, float], *clicks: tuple[str, int]) -
     for message in (*(offer(name, event_time=START, duration_days=days) for name, days in catalogue), *happened):
         kept.note(record(message))
     first = ("coffee", "tea", "beans")
-    decided: Ranking = ranking(ZERO, shown=shown, candidates=first, scores=(*scores, 0.99))
+    decided: Ranking = ranking(ZERO, slot(shown, ZERO), candidates=first, scores=(*scores, 0.99))
     kept.rankings = {"d-1": decided}
     return judged(kept)
 
