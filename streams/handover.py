@@ -15,10 +15,10 @@ from sinks.base import Progress
 from sinks.serving import Served, serve
 from sinks.store import Commit, Position, Store
 from streams.backfill import Backfill
+from streams.batch import Meta
 from streams.deliveries import Deliveries
 from streams.inbound import Raw
 from streams.journal import Log
-from streams.lane import Meta
 from streams.outbox import Outbound, outbound, pack
 from streams.pipeline import Pipeline
 from streams.state_codec import state_codec

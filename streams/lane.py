@@ -1,27 +1,23 @@
 """A lane: one task of a live worker. It merges, steps, commits, produces and only then goes on."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from time import time
-from typing import NamedTuple
 
 import msgspec
 
-from processors.base import AnyProcessor, Tables
-from schemas.records import DAY, AnyRecord
-from schemas.results import JournalEntry
-from sinks.base import Progress, SinkBusy
-from sinks.serving import Served, serve
-from sinks.store import Claim, Commit, Fenced, Position, Store
-from streams.deliveries import Deliveries
+from processors.base import AnyProcessor
+from schemas.records import AnyRecord
+from sinks.base import SinkBusy
+from sinks.store import Claim, Commit, Fenced, Position
+from streams.batch import Batch, Meta, Stepped
 from streams.inbound import Inbound
-from streams.journal import journalled, runs
 from streams.merge import Merge
-from streams.outbox import Outbound, outbound, pack, unpack
-from streams.repeats import Heard, unheard
+from streams.outbox import unpack
+from streams.repeats import unheard
 from streams.state_cache import StateCache
+from streams.surroundings import Surroundings
 from streams.task import Task
 
 IDLE_SECONDS = 0.002
@@ -29,44 +25,6 @@ FENCED_SECONDS = 3.0
 """How long a lane that another worker owns by now waits to be stopped, before it takes its task back."""
 
 HELD_SECONDS = 1.0
-
-
-class Meta(msgspec.Struct, array_like=True, frozen=True):
-    """What a task remembers beside its states: watermarks, and the last record taken of each internal source."""
-
-    watermark: int = -1
-    sources: list[tuple[str, int, int]] = []
-    last: Heard = {}
-
-
-class _Batch(NamedTuple):
-    """Records that the checkpoint lacks: all of them, those to step, and what will have been heard by then."""
-
-    ahead: list[Inbound]
-    fresh: list[Inbound]
-    heard: Heard
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What all lanes of a worker share.
-
-    `reached` tells the newest event time a processor has come to, anywhere; `skew` is how many milliseconds of event
-    time a lane may be ahead of those that answer it. `linger` is for how many seconds a lane gathers records, unless it
-    has a whole batch of them. `failpoint` is called by name after each step of the protocol.
-    """
-
-    store: Store
-    deliveries: Deliveries
-    tables: Tables
-    table_positions: Callable[[], dict[str, dict[int, int]]]
-    at_end: Callable[[str, int], bool]
-    reached: Callable[[str], int | None]
-    batch: int = 2_000
-    skew: int = 3 * DAY
-    cache: int = 200_000
-    linger: float = 0.0
-    failpoint: Callable[[str], None] = lambda _: None
 
 
 class Lane:
@@ -210,12 +168,12 @@ class Lane:
             return
         self._delivered = False
         await self._load(batch.fresh)
-        said = self._step(batch.fresh)
+        stepped = self._step(batch)
         self._around.failpoint("stepped")
-        meta = Meta(self._task.watermark, self._task.sources(), batch.heard)
-        outgoing, commit = self._commit(batch, said, meta)
+        states = self._cache.encoded(self._task.changed)
+        outgoing, commit = stepped.commit(self._epoch, self._sequence + 1, states, self.offsets)
         await self._around.store.commit(self.name, self._epoch, commit)
-        self._sequence, self._meta = commit.sequence, meta
+        self._sequence, self._meta = commit.sequence, stepped.meta
         self._around.failpoint("committed")
         await self._around.deliveries.produce(self.name, commit.sequence, outgoing)
         self._around.failpoint("produced")
@@ -230,7 +188,7 @@ class Lane:
             raise Fenced(f"{self.name} was never claimed")
         return self._claim.epoch
 
-    def _batch(self, taken: Sequence[Inbound]) -> _Batch:
+    def _batch(self, taken: Sequence[Inbound]) -> Batch:
         """Leave out what was taken before, as happens after trouble or a rebalance, and what its source said twice."""
         covered = {
             topic.name: self.offsets.get(Position(topic.name, self.partition), -1) for topic in self.processor.inputs
@@ -239,7 +197,7 @@ class Lane:
         heard = dict(self._meta.last)
         fresh = list(unheard(ahead, heard))
         self.counts["repeats"] += len(ahead) - len(fresh)
-        return _Batch(ahead, fresh, heard)
+        return Batch(ahead, fresh, heard)
 
     async def _load(self, fresh: Sequence[Inbound]) -> None:
         """Read the states that the batch needs and the cache lacks, those of dues to come included."""
@@ -247,52 +205,20 @@ class Lane:
         reach = max([self._task.watermark, *map(_reach, fresh)])
         await self._cache.load([*keys, *(key for key in self._task.due_keys(reach) if key not in keys)])
 
-    def _step(self, fresh: Sequence[Inbound]) -> list[AnyRecord]:
-        self._task.changed.clear()
+    def _step(self, batch: Batch) -> Stepped:
+        task = self._task
+        task.changed.clear()
         said: list[AnyRecord] = []
-        for item in fresh:
+        for item in batch.fresh:
             if item.bad:
                 said.append(item.record)
                 self.counts["dead_letters"] += 1
             else:
-                said += self._task.take(item.record, item.key, item.time)
-        self.counts["records"] += len(fresh)
+                said += task.take(item.record, item.key, item.time)
+        self.counts["records"] += len(batch.fresh)
         self.counts["said"] += len(said)
-        return said
-
-    def _commit(self, batch: _Batch, said: Sequence[AnyRecord], meta: Meta) -> tuple[list[Outbound], Commit]:
-        task, sequence = self._task, self._sequence + 1
-        outgoing: list[Outbound] = []
-        served: list[Served] = []
-        for record in said:
-            value = record.topic.encode(record.message)
-            outgoing.append(outbound(record, value))
-            served.extend(serve(record, value))
-        outgoing.append(self._journalled(batch.fresh, sequence))
-        offsets = {Position(item.topic.name, self.partition): item.offset for item in batch.ahead}
-        return outgoing, Commit(
-            sequence=sequence,
-            states=self._cache.encoded(task.changed),
-            dues=task.changed_dues(),
-            offsets={**self.offsets, **offsets},
-            meta=msgspec.msgpack.encode(meta),
-            outbox=pack(outgoing),
-            served=tuple(served),
-            progress=msgspec.json.encode(Progress(task.reached, round(time() * 1000))),
-        )
-
-    def _journalled(self, fresh: Sequence[Inbound], sequence: int) -> Outbound:
-        entry = JournalEntry(
-            event_id=f"{self.name}/{sequence}",
-            event_time=max(self._task.watermark, 0),
-            processor=self.processor.name,
-            partition=self.partition,
-            epoch=self._epoch,
-            sequence=sequence,
-            runs=runs(fresh, self.partition),
-            tables=self._around.table_positions() if self.processor.tables else {},
-        )
-        return journalled(entry)
+        tables = self._around.table_positions() if self.processor.tables else {}
+        return Stepped(task, batch, said, Meta(task.watermark, task.sources(), batch.heard), tables)
 
 
 def _reach(item: Inbound) -> int:

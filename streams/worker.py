@@ -19,10 +19,11 @@ from streams.deliveries import Deliveries
 from streams.fetching import RecordBatch
 from streams.inbound import Edge
 from streams.inflow import Inflow
-from streams.lane import Lane, Surroundings
+from streams.lane import Lane
 from streams.pipeline import Pipeline
 from streams.sealing import Seal
 from streams.settings import Settings
+from streams.surroundings import Surroundings
 from streams.table_reader import TableReader
 from streams.transport import SCHEME, BatchConsumer, BatchSchema, register
 from streams.watchdog import BROKEN, Breaker, Watchdog, end, failpoint

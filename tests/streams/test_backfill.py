@@ -19,9 +19,9 @@ from sinks.store import Position
 from streams import handover
 from streams.assembly import fraud_pipeline
 from streams.backfill import Backfill, History, PartitionedReplay, known_by_the_last
+from streams.batch import Meta
 from streams.handover import Handover, places
 from streams.kafka_log import Stored
-from streams.lane import Meta
 from streams.mappings import Mapping
 from streams.outbox import Outbound
 from streams.partitioning import murmur2, partition_of

@@ -21,9 +21,10 @@ from sinks.serving import Reader
 from sinks.store import Position, Store
 from streams import lane as lanes
 from streams.inbound import Inbound
-from streams.lane import Lane, Surroundings
+from streams.lane import Lane
 from streams.outbox import Origin, Outbound
 from streams.state_codec import state_codec
+from streams.surroundings import Surroundings
 from streams.task import Task
 from tests.builders import record, transaction
 from tests.streams.arrivals import CORRECTIONS, COUNTS, VISITS, Counted, Porter, Visit, arrived
