@@ -20,11 +20,12 @@ from sinks.checkpoint import RedisStore
 from sinks.serving import Reader, Served
 from sinks.store import Commit
 from streams.collector import spare_keyed_state
+from streams.faust_app import faust_app
 from streams.live import execute
 from streams.outbox import unpack
 from streams.pipeline import Pipeline
 from streams.settings import Settings
-from streams.worker import Worker, faust_app
+from streams.worker import Worker
 
 KEEP_MS = 3_600_000
 

@@ -8,11 +8,12 @@ import structlog
 from sinks.checkpoint import RedisStore
 from sinks.connection import connect
 from sinks.serving import Reader
+from streams.faust_app import faust_app
 from streams.metrics import WorkerMetrics, told_to_operators
 from streams.pipeline import Pipeline
 from streams.preflight import refuse_unfinished, refuse_unready
 from streams.settings import Settings
-from streams.worker import Worker, faust_app
+from streams.worker import Worker
 
 REDIS_SECONDS = 5.0
 

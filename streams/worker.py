@@ -1,13 +1,10 @@
-"""Engine 2: the Faust app. Each agent hands record batches to the lanes of its processor; lanes do the work."""
+"""A worker: the lanes of the partitions that one process was assigned, and all that they share."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-import faust
 import structlog
 from faust.types import TP
 
@@ -25,20 +22,15 @@ from streams.sealing import Seal
 from streams.settings import Settings
 from streams.surroundings import Surroundings
 from streams.table_reader import TableReader
-from streams.transport import SCHEME, BatchConsumer, BatchSchema, register
+from streams.transport import BatchConsumer
 from streams.watchdog import BROKEN, Breaker, Watchdog, end, failpoint
 
 log = structlog.get_logger()
 
 AskProgress = Callable[[], Awaitable[Mapping[str, Progress]]]
 
-TABLE_SECONDS = 0.05
-PROGRESS_SECONDS = 0.2
-WATCH_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
 TAKE_OVER_SECONDS = 5.0
-STREAM_BUFFER = 10_000
-"""Batches an agent may have waiting: they go on to a lane at once, whose back-pressure is the one that counts."""
 
 
 class Worker:
@@ -199,86 +191,6 @@ class Worker:
             linger=self.settings.linger / 1000 if processor.name in self.pipeline.unhurried else 0.0,
             failpoint=self._failpoint,
         )
-
-
-def faust_app(worker: Worker) -> faust.App:
-    """Return the Faust app of a worker's pipeline: one agent for each processor, named after it. Opens the worker."""
-    register()
-    worker.open()
-    BatchConsumer.progress = worker
-    pipeline, settings = worker.pipeline, worker.settings
-    app = faust.App(
-        settings.group,
-        datadir=_own_folder(settings.folder / "faust"),
-        broker=f"{SCHEME}://{settings.kafka}",
-        store="memory://",
-        web_enabled=False,
-        table_standby_replicas=0,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        stream_buffer_maxsize=STREAM_BUFFER,
-        stream_wait_empty=False,
-        broker_max_poll_records=8_000,
-        broker_commit_interval=1.0,
-        broker_session_timeout=settings.session_timeout / 1000,
-        broker_heartbeat_interval=1.0,
-        broker_request_timeout=max(40.0, 2 * settings.session_timeout / 1000),
-        consumer_max_fetch_size=4 * 1024 * 1024,
-        loghandlers=[],
-    )
-    for processor in pipeline.processors:
-        app.agent(app.topic(*(t.name for t in processor.inputs), schema=BatchSchema()), name=processor.name)(
-            _agent(worker, processor)
-        )
-    _run_beside(app, worker)
-    return app
-
-
-def _own_folder(path: Path) -> str:
-    """Return a folder that is there: Faust makes one in the working directory otherwise, though it stays empty."""
-    path.mkdir(parents=True, exist_ok=True)
-    return str(path)
-
-
-def _agent(worker: Worker, processor: AnyProcessor) -> Callable[[Any], AsyncIterator[None]]:
-    async def agent(batches: Any) -> AsyncIterator[None]:
-        async for batch in batches:
-            await worker.take(processor, batch)
-            yield
-
-    return agent
-
-
-def _run_beside(app: faust.App, worker: Worker) -> None:
-    """Start what is not an agent: tables, back-pressure and the watchdog; and stop lanes before the app stops."""
-
-    @app.on_before_shutdown.connect  # type: ignore[untyped-decorator]
-    async def _close(*_: Any, **__: Any) -> None:
-        await worker.close()
-
-    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
-    async def _revoked(*_: Any, **__: Any) -> None:
-        await worker.revoked()
-
-    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
-    async def _assigned(_: Any, assigned: frozenset[TP], **__: Any) -> None:
-        if not assigned:
-            worker.watchdog.settle()
-
-    @app.timer(TABLE_SECONDS)  # type: ignore[untyped-decorator]
-    async def _advance() -> None:
-        while worker.tables.advance():
-            await asyncio.sleep(0)
-        worker.ease()
-
-    @app.timer(PROGRESS_SECONDS)  # type: ignore[untyped-decorator]
-    async def _look_elsewhere() -> None:
-        with suppress(SinkBusy):
-            worker.elsewhere = await worker.progress()
-
-    @app.timer(WATCH_SECONDS)  # type: ignore[untyped-decorator]
-    async def _watch() -> None:
-        worker.watchdog.watch()
 
 
 def _begin(tp: TP, readers: list[Lane]) -> int | None:
