@@ -80,6 +80,30 @@ class ResultReader(Protocol):
         """Return the newest ModelVersion of each model, without its blob."""
         ...
 
+    async def offers(self, user: str, tenant: str = "default") -> bytes | None:
+        """Return a customer's newest Ranking."""
+        ...
+
+    async def wait_for_offers(self, user: str, timeout_ms: int, tenant: str = "default") -> bytes | None:
+        """Return a customer's newest Ranking as soon as there is one; None when there is none within `timeout_ms`."""
+        ...
+
+    async def ranking(self, decision: str, tenant: str = "default") -> bytes | None:
+        """Return the Ranking of a decision."""
+        ...
+
+    async def wait_for_ranking(self, decision: str, timeout_ms: int, tenant: str = "default") -> bytes | None:
+        """Return the Ranking of a decision as soon as it is there; None when it is not within `timeout_ms`."""
+        ...
+
+    async def offer_usage(self, offer: str, tenant: str = "default") -> bytes | None:
+        """Return the OfferUsage of an offer."""
+        ...
+
+    async def rankers(self, tenant: str = "default") -> Mapping[str, bytes]:
+        """Return the newest RankerVersion of each model, without its blob."""
+        ...
+
     async def progress(self) -> Mapping[str, Progress]:
         """Return how far each processor has come: the newest event time and commit over its partitions."""
         ...

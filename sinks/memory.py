@@ -6,7 +6,7 @@ from typing import Any
 from schemas.records import AnyTopic
 from schemas.topics import ALL, BY_NAME
 from sinks.base import Encoded, refuse_foreign
-from sinks.serving import ORDER_DIGITS
+from sinks.stored import ORDER_DIGITS
 
 
 class MemoryValues:

@@ -8,33 +8,39 @@
 | `hr:{tenant}:terminal:{id}:risk`  | string | order + the FraudScore of the terminal's newest   | 90 days    |
 | `hr:{tenant}:user:{user}:features`| string | order + the CardFeatures of the user's newest     | 90 days    |
 | `hr:{tenant}:models`              | hash   | model → order + its newest ModelVersion, no blob  | for good   |
-| `hr:{tenant}:models:{m}:{version}`| string | ModelVersion with its signed blob                 | 90 days    |
+| `hr:{tenant}:models:{m}:{v}`      | string | ModelVersion with its signed blob                 | 90 days    |
+| `hr:{tenant}:ranking:{decision}`  | string | Ranking                                           | 30 days    |
+| `hr:{tenant}:user:{user}:offers`  | string | order + the user's newest Ranking of our own      | 90 days    |
+| `hr:{tenant}:offer:{offer}:usage` | string | order + the offer's newest OfferUsage             | 90 days    |
+| `hr:{tenant}:rankers`             | hash   | model → order + its newest RankerVersion, no blob | for good   |
+| `hr:{tenant}:rankers:{m}:{v}`     | string | RankerVersion with its signed blob                | 90 days    |
 | `hr:progress`                     | hash   | "processor/partition" → Progress                  | for good   |
 
 Values are JSON as it stands on the topics. The order before a newest value is 26 digits: the event time (a model's
-version), then the CRC-32 of the value, so that one of two values of the same millisecond wins, whichever comes first.
+version, how much a usage has counted), then the CRC-32 of the value, so that one of two values of the same millisecond
+wins, whichever comes first.
 The tenant is percent-encoded, which keeps one tenant's keys out of another's. No write needs two keys of one slot, so
 on Redis Cluster each result may be applied by itself; on one node a whole batch goes in one script.
 """
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import quote
 from zlib import crc32
 
-import msgspec
+from msgspec.structs import replace
 
+from schemas.offer_results import OfferUsage, RankerVersion, Ranking
+from schemas.offer_topics import OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
 from schemas.results import CardFeatures, FraudScore, ModelVersion
 from schemas.topics import BY_NAME, CARD_FEATURES, MODELS, SCORES
-from sinks.arrival import Arrivals
 from sinks.base import Encoded, Progress, refuse_foreign
 from sinks.connection import Scripted, Values, busy_when_away
+from sinks.offer_serving import OfferReader, offers_key, rankers_key, ranking_key, usage_key
 from sinks.progress import PROGRESS, merged_progress
+from sinks.stored import Stored, prefix
 
-ORDER_DIGITS = 26
 ORDER_ZERO = 10**15  # makes times before 1970 positive, so that orders compare as text
 
 SERVE = """
@@ -77,6 +83,7 @@ class Keep:
     scores_ms: int = 7 * DAY
     newest_ms: int = 90 * DAY
     models_ms: int = 90 * DAY
+    rankings_ms: int = 30 * DAY
 
 
 def serve(record: AnyRecord, encoded: bytes, keep: Keep = Keep()) -> tuple[Served, ...]:
@@ -88,7 +95,16 @@ def serve(record: AnyRecord, encoded: bytes, keep: Keep = Keep()) -> tuple[Serve
             key = f"{prefix(known.tenant)}:user:{known.user}:features"
             return (Served(key, encoded, keep.newest_ms, known.event_time),)
         case ModelVersion() as version:
-            return _served_model(version, encoded, keep)
+            described = MODELS.encode(replace(version, blob=""))
+            return _served_version(models_key(version.tenant), version, (described, encoded), keep)
+        case Ranking() as ranking:
+            return _served_ranking(ranking, encoded, keep)
+        case OfferUsage() as usage:
+            counted = usage.impressions + usage.views + usage.redemptions
+            return (Served(usage_key(usage.tenant, usage.offer), encoded, keep.newest_ms, counted),)
+        case RankerVersion() as ranker:
+            described = RANKERS.encode(replace(ranker, blob=""))
+            return _served_version(rankers_key(ranker.tenant), ranker, (described, encoded), keep)
     return ()
 
 
@@ -117,7 +133,7 @@ def script_arguments(served: Iterable[Served]) -> tuple[list[str], list[bytes | 
 class ServingSink:
     """Writes results for readers from their topics, where the engine's checkpoint does not do it."""
 
-    inputs: tuple[AnyTopic, ...] = (SCORES, CARD_FEATURES, MODELS)
+    inputs: tuple[AnyTopic, ...] = (SCORES, CARD_FEATURES, MODELS, RANKINGS, OFFER_USAGE, RANKERS)
 
     def __init__(self, client: Values, keep: Keep = Keep()) -> None:
         self._client = client
@@ -132,67 +148,51 @@ class ServingSink:
                 await apply(self._client, served)
 
 
-class Reader:
+class Reader(OfferReader):
     """Reads results from Redis by the reader's key; see ResultReader."""
 
     def __init__(self, client: Values) -> None:
-        self._client = client
-        self._arrivals = Arrivals(lambda keys: _answer(client.mget(keys)))
+        super().__init__(Stored(client))
 
     async def score(self, event_id: str, tenant: str = "default") -> bytes | None:
         """Return the FraudScore of an event."""
-        return await self._get(score_key(tenant, event_id))
+        return await self._stored.value(score_key(tenant, event_id))
 
     async def wait_for_score(self, event_id: str, timeout_ms: int, tenant: str = "default") -> bytes | None:
         """Return the FraudScore of an event as soon as it is there; None when it is not within `timeout_ms`."""
-        return await self._arrivals.value(score_key(tenant, event_id), timeout_ms)
+        return await self._stored.awaited(score_key(tenant, event_id), timeout_ms)
 
     async def user_risk(self, user: str, tenant: str = "default") -> bytes | None:
         """Return the FraudScore of a user's newest event."""
-        return await self._newest(f"{prefix(tenant)}:user:{user}:risk")
+        return await self._stored.newest(f"{prefix(tenant)}:user:{user}:risk")
 
     async def user_features(self, user: str, tenant: str = "default") -> bytes | None:
         """Return the CardFeatures of a user's newest event."""
-        return await self._newest(f"{prefix(tenant)}:user:{user}:features")
+        return await self._stored.newest(f"{prefix(tenant)}:user:{user}:features")
 
     async def card(self, card: str, tenant: str = "default") -> bytes | None:
         """Return the FraudScore of a card's newest event; `card` is the card's token."""
-        return await self._newest(f"{prefix(tenant)}:card:{card}:risk")
+        return await self._stored.newest(f"{prefix(tenant)}:card:{card}:risk")
 
     async def terminal(self, terminal: str, tenant: str = "default") -> bytes | None:
         """Return the FraudScore of a terminal's newest event; its vector holds the terminal's features."""
-        return await self._newest(f"{prefix(tenant)}:terminal:{terminal}:risk")
+        return await self._stored.newest(f"{prefix(tenant)}:terminal:{terminal}:risk")
 
     async def models(self, tenant: str = "default") -> Mapping[str, bytes]:
         """Return the newest ModelVersion of each model, without its blob."""
-        found = await _answer(self._client.hgetall(models_key(tenant)))
-        return {model.decode(): value[ORDER_DIGITS:] for model, value in sorted(found.items())}
+        return await self._stored.members(models_key(tenant))
 
     async def model_version(self, model: str, version: int, tenant: str = "default") -> bytes | None:
         """Return a ModelVersion with its signed blob."""
-        return await self._get(f"{models_key(tenant)}:{model}:{version}")
+        return await self._stored.value(f"{models_key(tenant)}:{model}:{version}")
 
     async def progress(self) -> Mapping[str, Progress]:
         """Return how far each processor has come."""
-        return merged_progress(await _answer(self._client.hgetall(PROGRESS)))
+        return merged_progress(await self._stored.fields(PROGRESS))
 
     async def aclose(self) -> None:
-        """Close the client; whoever still waits for a score is told None."""
-        await self._arrivals.aclose()
-        await self._client.aclose()
-
-    async def _get(self, key: str) -> bytes | None:
-        value: bytes | None = await _answer(self._client.get(key))
-        return value
-
-    async def _newest(self, key: str) -> bytes | None:
-        value = await self._get(key)
-        return value and value[ORDER_DIGITS:]
-
-
-async def _answer(question: Awaitable[Any]) -> Any:
-    with busy_when_away():
-        return await question
+        """Close the client; whoever still waits is told None."""
+        await self._stored.aclose()
 
 
 def served_of(records: Sequence[Encoded], keep: Keep) -> list[Served]:
@@ -203,16 +203,6 @@ def served_of(records: Sequence[Encoded], keep: Keep) -> list[Served]:
         message = topic.decode(encoded.value)
         served += serve(Record(topic, message, message.event_id), encoded.value, keep)
     return served
-
-
-@lru_cache(4096)
-def prefix(tenant: str) -> str:
-    """Return what all keys of a tenant start with.
-
-    >>> prefix("a:b")
-    'hr:a%3Ab'
-    """
-    return f"hr:{quote(tenant, safe='')}"
 
 
 def score_key(tenant: str, event_id: str) -> str:
@@ -240,13 +230,23 @@ def _served_score(score: FraudScore, encoded: bytes, keep: Keep) -> tuple[Served
     return served if score.card is None else (*served, Served(f"{tenant}:card:{score.card}:risk", encoded, ttl, time))
 
 
-def _served_model(version: ModelVersion, encoded: bytes, keep: Keep) -> tuple[Served, ...]:
-    key = models_key(version.tenant)
-    described = MODELS.encode(msgspec.structs.replace(version, blob=""))
+def _served_version(
+    key: str, version: ModelVersion | RankerVersion, encoded: tuple[bytes, bytes], keep: Keep
+) -> tuple[Served, ...]:
+    """Return what is served of a version: JSON without its blob among the newest, and with it by its number."""
+    described, whole = encoded
     return (
         Served(key, described, 0, version.version, version.model),
-        Served(f"{key}:{version.model}:{version.version}", encoded, keep.models_ms),
+        Served(f"{key}:{version.model}:{version.version}", whole, keep.models_ms),
     )
+
+
+def _served_ranking(ranking: Ranking, encoded: bytes, keep: Keep) -> tuple[Served, ...]:
+    decision = Served(ranking_key(ranking.tenant, ranking.event_id), encoded, keep.rankings_ms)
+    if ranking.shown:  # what somebody else showed is no answer to what to show next
+        return (decision,)
+    newest = Served(offers_key(ranking.tenant, ranking.user), encoded, keep.newest_ms, ranking.event_time)
+    return (decision, newest)
 
 
 def _settled(served: Iterable[Served]) -> dict[tuple[str, str], Served]:

@@ -4,6 +4,8 @@ import json
 import random
 from typing import Any
 
+from schemas.offer_results import OfferExample, OfferUsage, RankedOffer, RankerVersion, Ranking
+from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import AnyRecord, AnyTopic, Record
 from schemas.results import (
     Alert,
@@ -14,7 +16,7 @@ from schemas.results import (
     ModelVersion,
     Reason,
 )
-from schemas.topics import ALERTS, CARD_FEATURES, DEAD_LETTERS, EXAMPLES, MODELS, SCORES, TRANSACTIONS
+from schemas.topics import ALERTS, CARD_FEATURES, CLICKS, DEAD_LETTERS, EXAMPLES, MODELS, SCORES, TRANSACTIONS
 from sinks.base import Encoded
 
 NOON = 1_530_446_400_000
@@ -134,6 +136,92 @@ def transaction(event_id: str = "e1", **changed: Any) -> bytes:
     return json.dumps(fields | changed, ensure_ascii=False).encode()
 
 
+def slot(offer: str = "coffee", **changed: Any) -> RankedOffer:
+    fields: dict[str, Any] = {
+        "score": 0.4,
+        "value": 1.2,
+        "propensity": 0.9,
+        "window_end": NOON + 7 * 86_400_000,
+        "vector": (5.0, None, 0.1 + 0.2),
+        "unit": "EUR",
+        "reasons": (Reason("returns", 0.7, "You spend 24.00 a week here; this returns 5.00 on 20.00"),),
+    }
+    return RankedOffer(offer=offer, **fields | changed)
+
+
+def ranking(event_id: str = "d1", **changed: Any) -> Ranking:
+    fields: dict[str, Any] = {
+        "event_time": NOON,
+        "user": "ann",
+        "slots": (slot(), slot("books", score=0.1, value=0.1, propensity=0.5, reasons=())),
+        "candidates": ("books", "coffee", "tea"),
+        "scores": (0.1, 0.4, 0.05),
+        "source": "model",
+        "policy": "epsilon-greedy",
+        "model": "offers",
+        "version": 4,
+        "features": "offer.1",
+        "refused": {"wine": "paused"},
+    }
+    return Ranking(event_id=event_id, **fields | changed)
+
+
+def offer_example(event_id: str = "d1", **changed: Any) -> OfferExample:
+    fields: dict[str, Any] = {
+        "event_time": NOON,
+        "model": "offers",
+        "user": "ann",
+        "offer": "coffee",
+        "label": False,
+        "matured_at": NOON + 7 * 86_400_000,
+        "score": 0.4,
+        "version": 4,
+        "features": "offer.1",
+        "vector": (5.0, None, 0.1 + 0.2),
+        "propensity": 0.9,
+    }
+    return OfferExample(event_id=event_id, **fields | changed)
+
+
+def ranker_version(version: int = 4, model: str = "offers", **changed: Any) -> RankerVersion:
+    fields: dict[str, Any] = {
+        "event_id": f"{model}@{version}",
+        "event_time": NOON,
+        "digest": "d1",
+        "blob": "YmxvYg==",
+        "features": "offer.1",
+        "examples": 700,
+        "rewarded": 210,
+        "learned_through": NOON,
+        "metrics": {"auc": 0.78},
+    }
+    return RankerVersion(model=model, version=version, **fields | changed)
+
+
+def offer_usage(impressions: int = 10, offer: str = "coffee", **changed: Any) -> OfferUsage:
+    fields: dict[str, Any] = {
+        "event_id": f"{offer}/{impressions}",
+        "event_time": NOON + impressions,
+        "redemptions": impressions // 5,
+        "views": impressions // 2,
+        "spent": impressions // 5 * 5.0,
+        "unit": "EUR",
+    }
+    return OfferUsage(offer=offer, impressions=impressions, **fields | changed)
+
+
+def click(event_id: str, kind: str, **changed: Any) -> Encoded:
+    fields = {
+        "event_id": event_id,
+        "event_time": "2018-07-01T12:00:00Z",
+        "user": "ann",
+        "kind": kind,
+        "offer": "coffee",
+        "decision_id": "d1",
+    }
+    return Encoded(CLICKS.name, json.dumps(fields | changed).encode())
+
+
 _TOPICS: dict[Any, AnyTopic] = {
     FraudScore: SCORES,
     CardFeatures: CARD_FEATURES,
@@ -141,6 +229,10 @@ _TOPICS: dict[Any, AnyTopic] = {
     Alert: ALERTS,
     ModelVersion: MODELS,
     DeadLetter: DEAD_LETTERS,
+    Ranking: RANKINGS,
+    OfferExample: OFFER_EXAMPLES,
+    RankerVersion: RANKERS,
+    OfferUsage: OFFER_USAGE,
 }
 
 
@@ -151,7 +243,9 @@ def record(message: Any) -> tuple[AnyRecord, bytes]:
 
 
 def encoded(message: Any) -> Encoded:
-    """Return a result, or a transaction's bytes, as it stands on its topic."""
+    """Return a result, or a transaction's bytes, as it stands on its topic; what is there already as it is."""
+    if isinstance(message, Encoded):
+        return message
     if isinstance(message, bytes):
         return Encoded(TRANSACTIONS.name, message)
     topic = _TOPICS[type(message)]

@@ -20,11 +20,16 @@ from sinks.serving import ServingSink
 from tests.contracts.results import (
     NOON,
     alert,
+    click,
     dead_letter,
     encoded,
     example,
     features,
     model_version,
+    offer_example,
+    offer_usage,
+    ranker_version,
+    ranking,
     score,
     shuffled,
     transaction,
@@ -100,9 +105,11 @@ def serving(url: str) -> Case:
                 await client.aclose()
 
     def contents() -> Any:
-        strings = [key for key in plain.scan_iter(count=10_000) if not key.endswith(b":models")]
+        hashes = (b":models", b":rankers")
+        strings = [key for key in plain.scan_iter(count=10_000) if not key.endswith(hashes)]
         values = plain.mget(strings) if strings else []
-        return dict(zip(strings, values, strict=True)), plain.hgetall("hr:default:models")
+        newest = [plain.hgetall("hr:default" + key.decode()) for key in hashes]
+        return dict(zip(strings, values, strict=True)), newest
 
     return Case(Connected(url), contents, Connected("redis://127.0.0.1:1/0"))
 
@@ -144,6 +151,13 @@ def varied(case: Case) -> list[Encoded]:
         example("e1", label=True, late=True, matured_at=NOON + 30 * 86_400_000),
         *(dead_letter(n) for n in range(3)),
         *(transaction(f"e{n}", note="漢字") for n in range(4)),
+        *(ranking(f"d{n}", event_time=NOON - 86_400_000 * n * 7, user=f"u{n % 3}") for n in range(6)),
+        ranking("d1", tenant="acme", slots=(), refused={"Ünï 😀": "no stock"}),
+        ranking("elsewhere", policy="logged", shown=True),
+        *(offer_example(f"d{n}", label=n == 2) for n in range(4)),
+        *(ranker_version(n) for n in range(1, 4)),
+        *(offer_usage(n) for n in range(4)),
+        *(click(f"c{n}", kind) for n, kind in enumerate(("impression", "view", "redemption"))),
     ]
     known = {topic.name for topic in case.sink.inputs}
     return [record for record in map(encoded, messages) if record.topic in known]
