@@ -14,7 +14,7 @@ class RankedOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """An offer in a slot of a ranking, with what it was chosen on.
 
     `score` is the probability in [0, 1] that it would be seen and then redeemed in its time. `value` is what showing it
-    is expected to earn, in `unit`: the score times margin minus cost; the score itself where the offer tells neither.
+    is expected to earn, in `unit`: the score times margin minus cost; the score itself where the offer tells no margin.
     `propensity` in (0, 1] is P(this offer in this slot | the slots above). `vector` is what the score was made from, in
     the order of the ranking's `features`; `window_end` is the last moment at which it can be redeemed if it is shown
     when the ranking was made. `rewarded` says whether there is anything to redeem.
@@ -87,7 +87,8 @@ class OfferExample(Result, frozen=True, kw_only=True):
     """What became of an offer that was shown, with the vector stored when it was: what a ranker learns from.
 
     `label` is True when the customer saw the offer at or before redeeming it, both within its window. `matured_at` is
-    the event time at which that window was over.
+    the event time at which that window was over. `decision` is the ranking it goes back to, `position` the slot it was
+    in, from 1, and `policy` what had filled it; `weight` is how much it counts in learning.
     """
 
     model: str
@@ -101,6 +102,9 @@ class OfferExample(Result, frozen=True, kw_only=True):
     vector: tuple[float | None, ...]
     propensity: float
     weight: float = 1.0
+    decision: str = ""
+    position: int = 1
+    policy: str = "logged"
 
 
 class RankerVersion(Result, frozen=True, kw_only=True):

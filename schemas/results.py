@@ -144,7 +144,8 @@ class ModelVersion(Result, frozen=True, kw_only=True):
     """A published version of a model: the signed blob, and what it had learned by then.
 
     `event_id` is "model@version"; `blob` is base64 of the signed snapshot; `metrics` are progressive, over matured
-    examples, per label age where the name says so.
+    examples, per label age where the name says so. A version that was not learned but ordered tells the id of the
+    ModelOrder and why it was given.
     """
 
     model: str
@@ -157,6 +158,26 @@ class ModelVersion(Result, frozen=True, kw_only=True):
     frauds: int
     learned_through: int
     metrics: dict[str, float] = {}
+    order: str = ""
+    why: str = ""
+
+
+class ModelOrder(Result, frozen=True, kw_only=True):
+    """An order to the learner of a model: forget what you are, go on from this release, and publish it at once.
+
+    `blob` is base64 of a signed snapshot, which had learned `examples` with so many `frauds`, the last of them matured
+    at `learned_through`. `event_time` places the order among the examples. `why` and `by` are for the audit.
+    """
+
+    model: str
+    kind: str
+    features: str
+    blob: str
+    examples: int
+    frauds: int
+    learned_through: int
+    why: str
+    by: str = ""
 
 
 class DeadLetter(Result, frozen=True, kw_only=True):

@@ -91,6 +91,13 @@ EXAMPLES: Topic[results.Example] = Topic(
 MODELS: Topic[results.ModelVersion] = Topic(
     "models", results.ModelVersion, key=attrgetter("model"), time=attrgetter("learned_through"), compacted=True
 )
+MODEL_ORDERS: Topic[results.ModelOrder] = Topic(
+    "model-orders",
+    results.ModelOrder,
+    key=attrgetter("model"),
+    time=attrgetter("event_time"),
+    retention_ms=400 * DAY,
+)
 DEAD_LETTERS: Topic[results.DeadLetter] = Topic(
     "dead-letters",
     results.DeadLetter,
@@ -121,6 +128,7 @@ ALL: tuple[AnyTopic, ...] = (
     TERMINAL_LABELS,
     EXAMPLES,
     MODELS,
+    MODEL_ORDERS,
     RANKINGS,
     OFFER_EVENTS,
     OFFER_USAGE,
