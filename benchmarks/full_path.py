@@ -1,4 +1,4 @@
-"""headrace's own full path in the contest: `headrace worker` as it ships, from transactions to scores.
+"""headrace's own full path in the contest: `headrace worker` with the fraud pipeline, from transactions to scores.
 
 All features, the default model, and learning from every outcome: chargebacks come a week after their frauds. A third
 of the events is sent ahead, so that a model scores for most of the measured time; the check refuses a run in which the
@@ -35,6 +35,7 @@ def prepared(run: Run) -> Mapping[str, str]:
                 broker.recreate(topic.name)
         client.flushall()
     settings = {"kafka": run.kafka, "redis": run.redis, "group": f"bench-{time.time_ns()}", "throw_away": "true"}
+    settings["pipelines"] = "fraud"
     return {f"HEADRACE_{name.upper()}": value for name, value in settings.items()}
 
 

@@ -2,8 +2,8 @@
 
 An open loop: transaction n is due n / rate seconds after the start, whether or not earlier ones have come through, and
 what is sent late counts from when it was due. Redis itself tells when a score is there, to a connection of its own. In
-turn, on the same services: `headrace worker` as it ships, with a model that scores and learns; and the bare relay of
-two hops, which only re-keys and SETs.
+turn, on the same services: `headrace worker` with the fraud pipeline, whose model scores and learns; and the bare relay
+of two hops, which only re-keys and SETs.
 """
 
 from __future__ import annotations

@@ -1,15 +1,24 @@
-"""Puts the fraud pipeline together from settings: which processors, which models, which keys."""
+"""Puts the pipelines together from settings: which processors, which models, which keys."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from online_models.snapshots import sign, verify
 from processors.customers import DERIVED, WINDOWED, CustomerFeatures
 from processors.fraud import FraudScorer, Thresholds
 from processors.learning import FraudLearner
+from processors.offers import OfferRanker
 from processors.outcomes import FraudOutcomes
+from processors.ranker_learning import OfferLearner
+from processors.rewards import OfferRewards
 from streams.definitions_file import DefinitionsError, load_definitions
 from streams.pipeline import Pipeline
-from streams.settings import Settings
+from streams.settings import PipelineName, Settings
+
+
+def pipeline(settings: Settings) -> Pipeline:
+    """Return the pipelines that the settings name, as the one a worker runs."""
+    return Pipeline.joined(_PIPELINES[name](settings) for name in settings.pipelines)
 
 
 def fraud_pipeline(settings: Settings) -> Pipeline:
@@ -32,6 +41,18 @@ def fraud_pipeline(settings: Settings) -> Pipeline:
         ),
         unhurried=frozenset({FraudOutcomes.name, FraudLearner.name}),
     )
+
+
+def offer_pipeline(settings: Settings) -> Pipeline:
+    """Return the pipeline that ranks offers for customers and learns from what becomes of them."""
+    key = settings.key("models")
+    return Pipeline(
+        (OfferRanker(partial(verify, key=key)), OfferRewards(), OfferLearner(partial(sign, key=key))),
+        unhurried=frozenset({OfferLearner.name}),
+    )
+
+
+_PIPELINES: Mapping[PipelineName, Callable[[Settings], Pipeline]] = {"fraud": fraud_pipeline, "offers": offer_pipeline}
 
 
 def customer_features(settings: Settings) -> CustomerFeatures:

@@ -13,7 +13,7 @@ from schemas.records import AnyRecord, Record
 from schemas.results import DeadLetter
 from schemas.topics import DEAD_LETTERS, TRANSACTIONS
 from sinks.analytics import AnalyticsSink
-from streams.assembly import fraud_pipeline
+from streams.assembly import pipeline
 from streams.inbound import CODE_VERSION
 from streams.mappings import Mapping, records
 from streams.replay import Replay
@@ -96,7 +96,7 @@ async def run(
 
     `show` is called every few hundred events. Raises SinkBusy when a store stays away.
     """
-    engine = Replay(fraud_pipeline(settings))
+    engine = Replay(pipeline(settings))
     redis = Redis.from_url(settings.redis)
     stores = ResultStores(redis, analytics)
     remaining = iter(sources)

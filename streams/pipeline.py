@@ -1,5 +1,6 @@
 """A pipeline: processors wired by the topics they read and write, and nothing else."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from processors.base import AnyProcessor
@@ -29,6 +30,13 @@ class Pipeline:
                 raise ValueError(
                     f"{processor.name} joins topics of different partition counts, {counts}: give them the same count"
                 )
+
+    @classmethod
+    def joined(cls, parts: "Iterable[Pipeline]") -> "Pipeline":
+        """Return several pipelines as one, whose processors hear each other where their topics meet."""
+        parts = tuple(parts)
+        processors = tuple(processor for part in parts for processor in part.processors)
+        return cls(processors, frozenset(name for part in parts for name in part.unhurried))
 
     @property
     def outputs(self) -> tuple[AnyTopic, ...]:

@@ -1,15 +1,32 @@
 """Settings: every one is an environment variable HEADRACE_<NAME>, or a line of a .env file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.durations import milliseconds
 
 Duration = Annotated[int, BeforeValidator(milliseconds), Field(ge=0)]
 DEVELOPMENT_SECRET = "headrace-development-secret"
+
+PipelineName = Literal["fraud", "offers"]
+PIPELINES: tuple[PipelineName, ...] = ("fraud", "offers")
+"""Every pipeline there is, in the order in which a worker has them."""
+
+
+def _names(told: object) -> object:
+    return [name.strip() for name in told.split(",")] if isinstance(told, str) else told
+
+
+def _in_order(names: tuple[PipelineName, ...]) -> tuple[PipelineName, ...]:
+    return tuple(name for name in PIPELINES if name in names)
+
+
+Pipelines = Annotated[
+    tuple[PipelineName, ...], NoDecode, Field(min_length=1), BeforeValidator(_names), AfterValidator(_in_order)
+]
 
 
 class Settings(BaseSettings):
@@ -28,6 +45,7 @@ class Settings(BaseSettings):
     throw_away: bool = False
     group: str = "headrace"
     folder: Path = Path(".headrace")
+    pipelines: Pipelines = PIPELINES
 
     label_window: Duration = milliseconds("7d")
     late_horizon: Duration = milliseconds("30d")
@@ -59,3 +77,10 @@ class Settings(BaseSettings):
     def key(self, purpose: str) -> bytes:
         """Return the secret key of one purpose, derived from the one secret."""
         return f"{purpose}:{self.secret.get_secret_value()}".encode()
+
+    def group_of(self, pipelines: tuple[PipelineName, ...]) -> str:
+        """Return Kafka's consumer group of the workers that run these pipelines.
+
+        Members of one group share its partitions, so those that run fewer than all pipelines have a group of their own.
+        """
+        return self.group if pipelines == PIPELINES else "-".join((self.group, *pipelines))

@@ -7,13 +7,14 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from schemas.offer_topics import RANKERS
 from schemas.records import AnyTopic
 from schemas.topics import ALL, DEAD_LETTERS, MODELS
 
 TIMEOUT_SECONDS = 15.0
 MODEL_BYTES = 32 * 1024 * 1024
-"""Largest message on `models`: a snapshot of a learner. A dead letter, too, is larger than what it seals: a message of
-the cluster's own limit must find room in it. Other topics keep that limit."""
+"""Largest message on `models` and `rankers`: a snapshot of a learner. A dead letter, too, is larger than what it seals:
+a message of the cluster's own limit must find room in it. Other topics keep that limit."""
 
 
 class KafkaAway(RuntimeError):
@@ -76,7 +77,7 @@ def configuration(topic: AnyTopic, replication: int) -> dict[str, str]:
     config = {"cleanup.policy": "compact" if topic.compacted else "delete"}
     if not topic.compacted:
         config["retention.ms"] = str(topic.retention_ms)
-    if topic in (MODELS, DEAD_LETTERS):
+    if topic in (MODELS, RANKERS, DEAD_LETTERS):
         config["max.message.bytes"] = str(MODEL_BYTES)
     if replication >= 3:
         config["min.insync.replicas"] = str(replication - 1)

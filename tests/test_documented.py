@@ -45,6 +45,8 @@ def read(kind: Any, text: str) -> Any:
         return SecretStr(text)
     if isinstance(kind, int) and not text.isdigit():
         return milliseconds(text)
+    if isinstance(kind, tuple):
+        return tuple(text.split(","))
     return type(kind)() if isinstance(kind, dict) and text == "{}" else type(kind)(text)
 
 

@@ -145,7 +145,8 @@ class Job:
     async def run(self) -> Summary:
         """Step history, then write what came of it; nothing is written before all of it has been stepped."""
         started, pipeline = perf_counter(), fraud_pipeline(self.settings)
-        refuse_running_workers(self.settings.kafka, self.settings.group)
+        for group in (self.settings.group, self.settings.group_of(("fraud",))):
+            refuse_running_workers(self.settings.kafka, group)
         backfill = Backfill(PartitionedReplay(pipeline, self._partitions(pipeline)))
         async with connect(self.settings.redis, REDIS_SECONDS) as client:
             commits = await self._earlier(client, list(backfill.engine.tasks))

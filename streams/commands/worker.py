@@ -1,6 +1,6 @@
 """`headrace worker`: one process of the live pipeline."""
 
-from streams.assembly import fraud_pipeline
+from streams.assembly import pipeline
 from streams.collector import spare_keyed_state
 from streams.commands.screen import told_plainly
 from streams.live import run_worker
@@ -11,8 +11,9 @@ from streams.topic_admin import KafkaAway
 
 
 def worker_command() -> None:
-    """Run one worker: scores, learns and serves until SIGTERM. Start more of them to share the partitions."""
+    """Run one worker: scores, ranks, learns and serves until SIGTERM. Start more of them to share the partitions."""
     settings = local(Settings())
+    settings = settings.model_copy(update={"group": settings.group_of(settings.pipelines)})
     spare_keyed_state()
     with told_plainly(NotReady, KafkaAway):
-        run_worker(fraud_pipeline(settings), settings)
+        run_worker(pipeline(settings), settings)

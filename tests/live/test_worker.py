@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from schemas.records import AnyRecord, Record
 from schemas.topics import ALL, DEAD_LETTERS, SCORES, TRANSACTIONS
-from streams.assembly import fraud_pipeline
+from streams.assembly import pipeline
 from streams.publish import publish
 from streams.services.ports import free_port
 from streams.services.supervisor import Part, down, up
@@ -51,7 +51,7 @@ def stage(folder: Path) -> Iterator[Stage]:
     found = up(folder, (Part.KAFKA, Part.REDIS))
     assert found.kafka is not None
     assert found.redis is not None
-    stage = Stage(found.kafka, found.redis, fraud_pipeline(SETTINGS), folder, CHOSEN)
+    stage = Stage(found.kafka, found.redis, pipeline(SETTINGS), folder, CHOSEN)
     with stage.set_up(ALL):
         yield stage
 

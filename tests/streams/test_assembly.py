@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from schemas.topics import SCORES
-from streams.assembly import fraud_pipeline, fraud_scorer
+from streams.assembly import fraud_pipeline, fraud_scorer, offer_pipeline, pipeline
 from streams.definitions_file import DefinitionsError
+from streams.pipeline import Pipeline
 from streams.replay import replay
-from streams.settings import Settings
+from streams.settings import PIPELINES, Settings
 from tests.builders import records, transaction
 
 MORE = "- {name: payments_of_an_hour, entity: user, aggregate: count, window: 1h}\n"
@@ -18,6 +20,37 @@ def declared(folder: Path, yaml: str) -> Settings:
     path = folder / "features.yaml"
     path.write_text(yaml)
     return Settings(features=path, throw_away=True)
+
+
+def names(found: Pipeline) -> list[str]:
+    return [processor.name for processor in found.processors]
+
+
+def test_a_worker_runs_every_pipeline_unless_told_otherwise() -> None:
+    settings = Settings()
+    fraud, offers = fraud_pipeline(settings), offer_pipeline(settings)
+    assert names(pipeline(settings)) == names(fraud) + names(offers)
+    assert pipeline(settings).unhurried == fraud.unhurried | offers.unhurried
+
+
+def test_pipelines_are_chosen_by_name_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_PIPELINES", "offers")
+    assert names(pipeline(Settings())) == names(offer_pipeline(Settings()))
+    monkeypatch.setenv("HEADRACE_PIPELINES", "offers, fraud")
+    assert Settings().pipelines == PIPELINES
+
+
+@pytest.mark.parametrize("told", ["", "coupons", "fraud,coupons"])
+def test_a_pipeline_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("HEADRACE_PIPELINES", told)
+    with pytest.raises(ValidationError, match="'fraud' or 'offers'"):
+        Settings()
+
+
+def test_workers_of_fewer_pipelines_are_a_group_of_their_own() -> None:
+    settings = Settings(group="shop")
+    assert settings.group_of(PIPELINES) == "shop"
+    assert settings.group_of(("fraud",)) == "shop-fraud"
 
 
 def test_declared_features_are_part_of_the_vector_that_is_scored(tmp_path: Path) -> None:
