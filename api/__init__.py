@@ -1,1 +1,1 @@
-"""Reads over HTTP: nothing is computed here."""
+"""Reads over HTTP: nothing is scored here."""

@@ -8,8 +8,12 @@ from typing import Literal
 
 import msgspec
 
+from schemas.offer_results import OfferUsage, RankerVersion, Ranking
 from schemas.results import CardFeatures, FraudScore, ModelVersion
 from sinks.base import Progress
+
+Source = Literal["model", "rules", "prior", "features", "models", "usage", "rankers"]
+"""What an answer was made from."""
 
 
 class Ages(msgspec.Struct, frozen=True):
@@ -23,13 +27,14 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """How fresh an answer is and where it comes from.
 
     `as_of` is the newest event time in it, in milliseconds since 1970 UTC. `stale` says that the pipeline has not
-    committed lately, so newer events may be missing. `model` and `version` made the score; None where none did.
+    committed lately, so newer events may be missing. `model` and `version` made the scores; None where the
+    answer has none. A ranking by rules or by the prior rate has version 0.
     """
 
     as_of: int
     ages: Ages
     stale: bool
-    source: Literal["model", "rules", "features", "models"]
+    source: Source
     model: str | None
     version: int | None
 
@@ -52,6 +57,34 @@ class ModelsAnswer(Envelope, frozen=True, kw_only=True):
     """The newest published version of each model; blobs are left out."""
 
     models: dict[str, ModelVersion]
+
+
+class RankingAnswer(Envelope, frozen=True, kw_only=True):
+    """The offers for a customer, from the top. `feature_names` name the vectors, where the feature set is known."""
+
+    feature_names: tuple[str, ...] | None
+    ranking: Ranking
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """Views and redemptions per impression, and the cost of a redemption in the unit of the usage; None of nothing."""
+
+    view: float | None
+    redemption: float | None
+    cost: float | None
+
+
+class OfferStatsAnswer(Envelope, frozen=True, kw_only=True):
+    """How often an offer was shown, seen and redeemed, and what that has cost."""
+
+    rates: Rates
+    usage: OfferUsage
+
+
+class RankersAnswer(Envelope, frozen=True, kw_only=True):
+    """The newest published version of each ranker; blobs are left out."""
+
+    rankers: dict[str, RankerVersion]
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +114,7 @@ class Head(msgspec.Struct, frozen=True):
     """The part of a stored result that its envelope needs."""
 
     event_time: int
-    source: Literal["model", "rules", "features"] = "features"
+    source: Literal["model", "rules", "prior", "features"] = "features"
     model: str | None = None
     version: int | None = None
     features: str | None = None
@@ -98,12 +131,3 @@ def spliced(envelope: Envelope, **parts: bytes) -> bytes:
     """
     fields = (b',"%s":%s' % (name.encode(), value) for name, value in parts.items())
     return b"".join((msgspec.json.encode(envelope)[:-1], *fields, b"}"))
-
-
-def joined(members: dict[str, bytes]) -> bytes:
-    """Return a JSON object of members that are JSON already.
-
-    >>> joined({"a": b"1", "b": b"[2]"})
-    b'{"a":1,"b":[2]}'
-    """
-    return b"{%s}" % b",".join(b"%s:%s" % (msgspec.json.encode(name), value) for name, value in members.items())

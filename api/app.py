@@ -1,4 +1,4 @@
-"""The API: it reads what the pipeline committed, and never computes."""
+"""The API: it reads what the pipeline committed, and never scores."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -8,9 +8,11 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from api.answering import Answers
 from api.freshness import Freshness
 from api.health import health_routes
 from api.metrics import Counted
+from api.offers import offer_routes
 from api.openapi import DESCRIPTION, TITLE, describe
 from api.problems import answer_problems
 from api.results import result_routes
@@ -38,7 +40,9 @@ def create_app(
     )
     registry = CollectorRegistry()
     freshness = Freshness(reader, now, settings.stale_after_ms)
-    app.include_router(result_routes(reader, freshness, settings))
+    answers = Answers(freshness, settings)
+    app.include_router(result_routes(reader, answers, settings))
+    app.include_router(offer_routes(reader, answers, settings))
     app.include_router(health_routes(freshness, registry))
     app.add_middleware(Counted, registry=registry)
     answer_problems(app)

@@ -5,12 +5,26 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
-from api.answers import Ages, Alive, Envelope, FeaturesAnswer, ModelsAnswer, Problem, Ready, ScoreAnswer
+from api.answers import (
+    Ages,
+    Alive,
+    Envelope,
+    FeaturesAnswer,
+    ModelsAnswer,
+    OfferStatsAnswer,
+    Problem,
+    RankersAnswer,
+    RankingAnswer,
+    Rates,
+    Ready,
+    ScoreAnswer,
+)
+from schemas.offer_results import OfferUsage, RankedOffer, RankerVersion, Ranking
 from schemas.results import CardFeatures, FraudScore, ModelVersion, Reason
 from sinks.base import Progress
 
 TITLE = "headrace"
-DESCRIPTION = "Fraud scores, features and models as the pipeline last committed them. Nothing is computed here."
+DESCRIPTION = "Fraud scores, features, offers and models as the pipeline last committed them. Nothing is scored here."
 _REF = "#/components/schemas/{name}"
 _NOON = 1_530_446_400_000
 _ENVELOPE: dict[str, Any] = {"as_of": _NOON, "ages": Ages(1_200, 40), "stale": False}
@@ -83,6 +97,54 @@ _VERSION = ModelVersion(
     metrics={"auc": 0.88},
 )
 _NAMES = ("amount", "amount_ratio")
+_RANKING = Ranking(
+    event_id="request-1",
+    event_time=_NOON,
+    user="customer-1",
+    slots=(
+        RankedOffer(
+            offer="coffee-5",
+            score=0.42,
+            value=1.26,
+            propensity=0.95,
+            window_end=_NOON + 604_800_000,
+            vector=(24.0, 5.0),
+            unit="EUR",
+            reasons=(Reason("weekly_spend", 0.8, "You spend 24.00 a week here; this returns 5.00 on 20.00"),),
+        ),
+    ),
+    candidates=("books-10", "coffee-5"),
+    scores=(0.11, 0.42),
+    source="model",
+    policy="epsilon-greedy",
+    model="offers",
+    version=7,
+    features="offer.1",
+    refused={"wine-3": "paused"},
+)
+_USAGE = OfferUsage(
+    event_id="click-9",
+    event_time=_NOON,
+    offer="coffee-5",
+    impressions=1_000,
+    views=400,
+    redemptions=150,
+    spent=750.0,
+    unit="EUR",
+)
+_RANKER = RankerVersion(
+    event_id="offers@7",
+    event_time=_NOON,
+    model="offers",
+    version=7,
+    digest="41d0",
+    blob="",
+    features="offer.1",
+    examples=60_000,
+    rewarded=19_000,
+    learned_through=_NOON,
+    metrics={"auc": 0.79},
+)
 _EXAMPLES: dict[Any, msgspec.Struct] = {
     ScoreAnswer: ScoreAnswer(
         **_ENVELOPE, source="model", model="fraud", version=12, feature_names=_NAMES, score=_SCORE
@@ -91,6 +153,23 @@ _EXAMPLES: dict[Any, msgspec.Struct] = {
         **_ENVELOPE, source="features", model=None, version=None, feature_names=_NAMES, features=_FEATURES
     ),
     ModelsAnswer: ModelsAnswer(**_ENVELOPE, source="models", model=None, version=None, models={"fraud": _VERSION}),
+    RankingAnswer: RankingAnswer(
+        **_ENVELOPE,
+        source="model",
+        model="offers",
+        version=7,
+        feature_names=("weekly_spend", "reward"),
+        ranking=_RANKING,
+    ),
+    OfferStatsAnswer: OfferStatsAnswer(
+        **_ENVELOPE,
+        source="usage",
+        model=None,
+        version=None,
+        rates=Rates(view=0.4, redemption=0.15, cost=5.0),
+        usage=_USAGE,
+    ),
+    RankersAnswer: RankersAnswer(**_ENVELOPE, source="rankers", model=None, version=None, rankers={"offers": _RANKER}),
     Ready: Ready(status="ready", stale=False, processors={"fraud": Progress(_NOON, _NOON + 1_160)}),
     Alive: Alive(status="alive"),
 }

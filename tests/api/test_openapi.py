@@ -9,20 +9,40 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from api.answers import Alive, FeaturesAnswer, ModelsAnswer, Ready, ScoreAnswer
+from api.answers import (
+    Alive,
+    FeaturesAnswer,
+    ModelsAnswer,
+    OfferStatsAnswer,
+    RankersAnswer,
+    RankingAnswer,
+    Ready,
+    ScoreAnswer,
+)
 from api.app import create_app
 from api.settings import ApiSettings
 from sinks.base import Progress
 from sinks.memory import MemoryValues
 from sinks.progress import PROGRESS, progress_field
 from sinks.serving import Reader, apply, serve
-from tests.contracts.results import NOON, features, model_version, record, score
+from tests.contracts.results import (
+    NOON,
+    features,
+    model_version,
+    offer_usage,
+    ranker_version,
+    ranking,
+    record,
+    score,
+)
 
 
 def filled() -> MemoryValues:
     async def fill() -> MemoryValues:
         values = MemoryValues()
-        for message in (score("0"), score(user="0", terminal="0"), features(user="0"), model_version()):
+        scored = (score("0"), score(user="0", terminal="0"), features(user="0"), model_version())
+        ranked = (ranking("0", user="0"), offer_usage(offer="0"), ranker_version())
+        for message in (*scored, *ranked):
             await apply(values, serve(*record(message)))
         await values.hset(PROGRESS, *progress_field("fraud", 0, Progress(NOON, NOON)))
         return values
@@ -49,6 +69,10 @@ def test_every_route_is_described_with_its_problems() -> None:
         "/users/{user}/features",
         "/terminals/{terminal}",
         "/models",
+        "/users/{user}/offers",
+        "/rankings/{decision_id}",
+        "/offers/{offer}/stats",
+        "/rankers",
         "/livez",
         "/readyz",
         "/metrics",
@@ -69,6 +93,10 @@ def test_keys_are_described_where_they_are_needed() -> None:
         ("/scores/{event_id}", ScoreAnswer),
         ("/users/{user}/features", FeaturesAnswer),
         ("/models", ModelsAnswer),
+        ("/users/{user}/offers", RankingAnswer),
+        ("/rankings/{decision_id}", RankingAnswer),
+        ("/offers/{offer}/stats", OfferStatsAnswer),
+        ("/rankers", RankersAnswer),
         ("/readyz", Ready),
         ("/livez", Alive),
     ],
