@@ -1,6 +1,6 @@
 """Learning: folds matured examples into a model, and publishes a version of it now and then."""
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -13,8 +13,8 @@ from online_models.snapshots import digest
 from processors.base import Said, Tables
 from schemas.offer_results import OfferExample
 from schemas.records import DAY, AnyRecord
-from schemas.results import Example, ModelVersion
-from schemas.topics import EXAMPLES, MODELS
+from schemas.results import Example, ModelOrder, ModelVersion
+from schemas.topics import EXAMPLES, MODEL_ORDERS, MODELS
 
 LESSONS = 64
 """Examples learned in one go."""
@@ -31,10 +31,11 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     learned_through: int
     since_published: int
     published_at: int
+    order: str = ""
 
 
 class Learner:
-    """A model being taught: the release, its progressive metrics, and how far it has come."""
+    """A model being taught: the release, its progressive metrics, how far it has come, and the last order it took."""
 
     def __init__(self, kind: str, features: tuple[str, ...]) -> None:
         self.kind = kind
@@ -47,6 +48,7 @@ class Learner:
         self.learned_through = 0
         self.since_published = 0
         self.published_at = 0
+        self.order = ""
         self._lessons: list[Example] = []
 
     def add(self, example: Example) -> None:
@@ -72,6 +74,13 @@ class Learner:
         self.release.model.learn_many(xs, ys, weights)
         self.release.anomaly.learn_many(xs)
 
+    def obey(self, order: ModelOrder, release: Release) -> None:
+        """Go on from the release of an order. The metrics stay: they judge scores that were given."""
+        self._lessons.clear()
+        self.kind, self.release, self.order = order.kind, release, order.event_id
+        self.examples, self.frauds = order.examples, order.frauds
+        self.learned_through = order.learned_through
+
     def snapshot(self) -> bytes:
         """Return the whole state, from which `restored` goes on bit for bit."""
         self.learn()
@@ -87,6 +96,7 @@ class Learner:
                 self.learned_through,
                 self.since_published,
                 self.published_at,
+                self.order,
             )
         )
 
@@ -99,7 +109,7 @@ class Learner:
         learner.metrics.restore(kept.metrics)
         learner.version, learner.examples, learner.frauds = kept.version, kept.examples, kept.frauds
         learner.learned_through, learner.since_published = kept.learned_through, kept.since_published
-        learner.published_at = kept.published_at
+        learner.published_at, learner.order = kept.published_at, kept.order
         return learner
 
 
@@ -110,10 +120,13 @@ class FraudLearner:
     once the model is ready. `sign` signs its blob. `kinds` says what kind of model each model id is; outcomes may still
     bring examples of a model that is no longer among them, or with vectors of another set of features: those are passed
     over.
+
+    An order puts a model where it says, and a version that tells so is published at once. Passed over is one that was
+    taken already, whose blob `verify` refuses with BadSignature, or which is of other features.
     """
 
     name = "learning"
-    inputs = (EXAMPLES,)
+    inputs = (EXAMPLES, MODEL_ORDERS)
     outputs = (MODELS,)
     tables = ()
     state = Learner
@@ -123,6 +136,7 @@ class FraudLearner:
         features: tuple[str, ...],
         features_id: str,
         sign: Callable[[bytes], bytes],
+        verify: Callable[[bytes], bytes],
         kinds: dict[str, str],
         every: int = 1_000,
         at_most: int = DAY,
@@ -130,23 +144,37 @@ class FraudLearner:
         self._features = features
         self._features_id = features_id
         self._sign = sign
+        self._verify = verify
         self._kinds = kinds
         self._every = every
         self._at_most = at_most
 
     def step(self, state: Learner | None, record: AnyRecord, tables: Tables) -> tuple[Learner | None, Iterable[Said]]:
-        """Return the model with one example more, and a version where one is due."""
-        example = record.message
-        if example.features != self._features_id:
+        """Return the model with one example more or as it was ordered, and a version where one is due."""
+        message: Example | ModelOrder = record.message
+        if message.features != self._features_id:
             return state, ()
         if state is None:
-            if example.model not in self._kinds:
+            if message.model not in self._kinds:
                 return None, ()
-            state = Learner(self._kinds[example.model], self._features)
-        state.add(example)
-        if not self._is_due(state, example.matured_at):
+            state = Learner(self._kinds[message.model], self._features)
+        if isinstance(message, ModelOrder):
+            return state, self._obeyed(state, message)
+        state.add(message)
+        if not self._is_due(state, message.matured_at):
             return state, ()
-        return state, (Said(MODELS, self._published(state, example)),)
+        return state, (Said(MODELS, self._published(state, message.model, message.matured_at)),)
+
+    def _obeyed(self, state: Learner, order: ModelOrder) -> Iterable[Said]:
+        if state.order == order.event_id:
+            return ()
+        try:
+            release = unpack(self._verify(b64decode(order.blob)), order.kind, self._features)
+        except ValueError:
+            return ()
+        state.obey(order, release)
+        version = self._published(state, order.model, max(order.event_time, state.published_at))
+        return (Said(MODELS, msgspec.structs.replace(version, order=order.event_id, why=order.why)),)
 
     def _is_due(self, state: Learner, now: int) -> bool:
         if state.since_published < self._every and now - state.published_at < self._at_most:
@@ -154,15 +182,15 @@ class FraudLearner:
         state.learn()
         return bool(getattr(state.release.model, "ready", True))
 
-    def _published(self, state: Learner, example: Example) -> ModelVersion:
+    def _published(self, state: Learner, model: str, now: int) -> ModelVersion:
         state.version += 1
         state.since_published = 0
-        state.published_at = example.matured_at
+        state.published_at = now
         signed = self._sign(pack(state.release))
         return ModelVersion(
-            event_id=f"{example.model}@{state.version}",
+            event_id=f"{model}@{state.version}",
             event_time=state.learned_through,
-            model=example.model,
+            model=model,
             version=state.version,
             kind=state.kind,
             digest=digest(signed),

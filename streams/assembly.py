@@ -34,6 +34,7 @@ def fraud_pipeline(settings: Settings) -> Pipeline:
                 scorer.names,
                 scorer.features_id,
                 sign=partial(sign, key=settings.key("models")),
+                verify=partial(verify, key=settings.key("models")),
                 kinds={settings.champion: settings.model, **settings.shadows},
                 every=settings.publish_every,
                 at_most=settings.publish_at_most,

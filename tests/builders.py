@@ -10,8 +10,17 @@ from online_models.release import Release, pack
 from online_models.snapshots import digest, sign, verify
 from schemas.events import Feedback, Transaction
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
-from schemas.results import CardFeatures, Example, FraudScore, Label, ModelVersion
-from schemas.topics import CARD_FEATURES, EXAMPLES, FEEDBACK, MODELS, SCORES, TERMINAL_LABELS, TRANSACTIONS
+from schemas.results import CardFeatures, Example, FraudScore, Label, ModelOrder, ModelVersion
+from schemas.topics import (
+    CARD_FEATURES,
+    EXAMPLES,
+    FEEDBACK,
+    MODEL_ORDERS,
+    MODELS,
+    SCORES,
+    TERMINAL_LABELS,
+    TRANSACTIONS,
+)
 from streams.task import Task
 
 NOON = 1_772_452_800_000
@@ -96,6 +105,7 @@ TOPICS: dict[type, AnyTopic] = {
     Label: TERMINAL_LABELS,
     Example: EXAMPLES,
     ModelVersion: MODELS,
+    ModelOrder: MODEL_ORDERS,
 }
 
 

@@ -1,18 +1,20 @@
 """A model is taught one example at a time, published now and then, and goes on exactly after a restart."""
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from math import isnan
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from online_models.release import unpack
 from online_models.snapshots import digest
 from processors.learning import FraudLearner, Learner
+from processors.model_orders import back_to
 from schemas.records import DAY
-from schemas.results import Example, ModelVersion
+from schemas.results import Example, ModelOrder, ModelVersion
 from streams.state_codec import state_codec
 from streams.task import Task
 from tests.builders import HOUR, NOON, example, heard, signed, verified
@@ -26,7 +28,7 @@ def learner(kind: str = "logistic", **settings: Any) -> Task:
     """Return a task that teaches the models `fraud` and `shadow`."""
     kinds = {"fraud": kind, "shadow": kind}
     settings = {"every": NEVER, "at_most": NEVER} | settings
-    return Task(FraudLearner(FEATURES, "f", signed, kinds, **settings), {}, {})
+    return Task(FraudLearner(FEATURES, "f", signed, verified, kinds, **settings), {}, {})
 
 
 def taught(count: int, seed: int = 1, **changed: Any) -> list[Example]:
@@ -179,3 +181,55 @@ def test_rivers_models_are_restored_to_score_the_same(kind: str) -> None:
     state(restarted).learn()
     for x in (np.array([amount, 0.3]) for amount in (5.0, 80.0, 400.0)):
         assert state(restarted).release.model.score_one(x) == state(straight).release.model.score_one(x)
+
+
+def versions_and_orders(task: Task, *messages: Example | ModelOrder) -> list[ModelVersion]:
+    return heard(task, *messages)
+
+
+def test_a_model_that_was_rolled_back_scores_as_the_version_did_and_learns_on_from_it() -> None:
+    examples, task, x = taught(90), learner(every=30), np.array([250.0, 0.2])
+    one, two, three = versions(task, examples)
+    (again,) = versions_and_orders(task, back_to(one, three, "ann"))
+    assert (again.version, again.examples) == (4, 30)
+    former, now = (unpack(verified(b64decode(each.blob)), "logistic", FEATURES) for each in (one, again))
+    assert now.model.score_one(x) == former.model.score_one(x)
+    assert (again.why, again.order) == ("back from fraud@3 to fraud@1", back_to(one, three, "ann").event_id)
+    straight = learner(every=NEVER)
+    versions(straight, [*examples[:30], *taught(20, seed=2)])
+    versions(task, taught(20, seed=2))
+    state(task).learn()
+    state(straight).learn()
+    assert state(task).release.model.score_one(x) == state(straight).release.model.score_one(x)
+    assert two.order == ""
+
+
+def test_an_order_is_obeyed_once() -> None:
+    task = learner(every=30)
+    one, two = versions(task, taught(60))
+    order = back_to(one, two)
+    assert len(versions_and_orders(task, order, order)) == 1
+    versions(task, taught(5))
+    assert versions_and_orders(task, order) == []
+    assert state(task).examples == 35
+
+
+def test_an_order_is_still_known_after_a_restart() -> None:
+    task = learner(every=30)
+    one, two = versions(task, taught(60))
+    versions_and_orders(task, order := back_to(one, two))
+    codec = state_codec(task.processor)
+    task.states["fraud"] = codec.decode(codec.encode(task.states["fraud"]))
+    assert versions_and_orders(task, order) == []
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"blob": b64encode(b"forged").decode()}, {"features": "others"}, {"kind": "forest"}, {"model": "unheard of"}],
+)
+def test_an_order_that_nothing_vouches_for_changes_nothing(spoilt: dict[str, str]) -> None:
+    task = learner(every=30)
+    one, two = versions(task, taught(60))
+    before = state(task).release.model.snapshot()
+    assert versions_and_orders(task, msgspec.structs.replace(back_to(one, two), **spoilt)) == []
+    assert state(task).release.model.snapshot() == before
