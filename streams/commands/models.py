@@ -1,23 +1,39 @@
-"""`headrace models`: the published model versions."""
+"""`headrace models`: the published model versions, and orders to go back to one or to be rebuilt."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from getpass import getuser
 from typing import Annotated
 
 import msgspec
 import typer
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
+from online_models.snapshots import sign, verify
+from processors.model_orders import Excluded
 from schemas.results import ModelVersion
 from schemas.topics import MODELS
 from sinks.base import SinkBusy
 from sinks.connection import connect
 from sinks.serving import Reader
+from streams.assembly import fraud_scorer
+from streams.commands.screen import spinning, told_plainly
+from streams.deliveries import Undelivered
 from streams.demo_screen import moment
+from streams.kafka_log import KafkaLog
+from streams.model_orders import Keys, Rebuilt, Refused, give, logged, rebuild, rollback
 from streams.running import reachable
 from streams.settings import Settings
 
 commands = typer.Typer(help="The models that score.", no_args_is_help=True)
+Model = Annotated[str, typer.Argument(help="The model, as `headrace models list` names it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Patience = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a worker to obey.")]
+Told = (Refused, SinkBusy, Undelivered, KafkaException, ValueError)
 
 
 @commands.callback()
@@ -31,11 +47,8 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Show the newest published version of each model, and how good its scores have been."""
-    try:
+    with told_plainly(SinkBusy):
         versions = asyncio.run(_newest(reachable(Settings()), tenant))
-    except SinkBusy as busy:
-        Console(stderr=True).print(str(busy), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from busy
     if as_json:
         typer.echo(msgspec.json.encode(versions))
         return
@@ -46,6 +59,78 @@ def list_command(
         counts = (f"{version.examples:,}", f"{version.frauds:,}")
         table.add_row(name, version.kind, learned, *counts, *measured, version.digest[:8])
     Console().print(table if versions else "no model has been published yet")
+
+
+@commands.command("rollback")
+def rollback_command(
+    model: Model,
+    to: Annotated[int, typer.Option(min=1, help="The version to go back to.")],
+    tenant: Annotated[str, typer.Option(help="Whose model.")] = "default",
+    patience: Patience = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Put a model back to an earlier version, which it then learns on from. Needs a running worker."""
+    settings = reachable(Settings())
+    with told_plainly(*Told), spinning(f"{model} back to version {to}"):
+        version = asyncio.run(_rolled_back(settings, model, to, tenant, patience))
+    if as_json:
+        typer.echo(msgspec.json.encode(version))
+    else:
+        Console().print(f"{version.event_id} is {model}@{to} again: {version.examples:,} outcomes", highlight=False)
+
+
+@commands.command("rebuild")
+def rebuild_command(
+    model: Model,
+    exclude: Annotated[list[str], typer.Option(help="FIELD=VALUE of outcomes to leave out, e.g. source=call-centre.")],
+    start: Annotated[int | None, typer.Option("--from", min=0, help="The version to go on from; 0: nothing.")] = None,
+    patience: Patience = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Teach a model anew from the log without some outcomes, and put it there. Needs a running worker.
+
+    Goes on from the last version that had learned none of them, with all other outcomes that the log still has.
+    """
+    settings = reachable(Settings())
+    with told_plainly(*Told), spinning("the outcomes in the log") as tell:
+        excluded = [Excluded.parsed(text) for text in exclude]
+        rebuilt, version = asyncio.run(_rebuilt(settings, model, excluded, start, patience, tell))
+    base = None if rebuilt.base is None else rebuilt.base.version
+    if as_json:
+        counts = {"from": base, "learned": rebuilt.learned, "excluded": rebuilt.excluded}
+        typer.echo(msgspec.json.encode(counts | {"version": version}))
+        return
+    told = f"{version.event_id}: {version.why}; {rebuilt.learned:,} outcomes learned, {rebuilt.excluded:,} left out"
+    Console().print(told, highlight=False, soft_wrap=True)
+
+
+async def _rolled_back(settings: Settings, model: str, to: int, tenant: str, patience: float) -> ModelVersion:
+    reader = Reader(connect(settings.redis))
+    try:
+        return await give(reader, settings.kafka, await rollback(reader, model, to, tenant, getuser()), patience)
+    finally:
+        await reader.aclose()
+
+
+async def _rebuilt(
+    settings: Settings,
+    model: str,
+    excluded: list[Excluded],
+    start: int | None,
+    patience: float,
+    tell: Callable[[str], None],
+) -> tuple[Rebuilt, ModelVersion]:
+    scorer, key = fraud_scorer(settings), settings.key("models")
+    keys = Keys(partial(sign, key=key), partial(verify, key=key), scorer.names, scorer.features_id, getuser())
+    with closing(KafkaLog(settings.kafka)) as log:
+        examples = list(logged(log))
+    tell(f"{len(examples):,} outcomes")
+    reader = Reader(connect(settings.redis))
+    try:
+        rebuilt = await rebuild(reader, examples, model, excluded, start, keys)
+        return rebuilt, await give(reader, settings.kafka, rebuilt.order, patience)
+    finally:
+        await reader.aclose()
 
 
 async def _newest(settings: Settings, tenant: str) -> list[ModelVersion]:
