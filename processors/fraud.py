@@ -20,6 +20,9 @@ from schemas.topics import ALERTS, CARD_FEATURES, MODELS, SCORES, TERMINAL_LABEL
 
 REASONS = 3
 
+Versions = Mapping[str, ModelVersion]
+"""The newest version of each model, by its name."""
+
 
 class Thresholds(NamedTuple):
     """From which calibrated probability on a payment is challenged, reviewed and declined."""
@@ -117,20 +120,13 @@ class FraudScorer:
         return (Said(SCORES, score), Said(ALERTS, _alert(score)))
 
     def score(
-        self,
-        payment: CardFeatures,
-        x: Vector,
-        newest: int,
-        version: ModelVersion | None,
-        versions: Mapping[str, ModelVersion],
+        self, payment: CardFeatures, x: Vector, newest: int, version: ModelVersion | None, versions: Versions
     ) -> FraudScore:
         """Return the score of a payment with features `x` (NaN: missing) under a model version (None: the rules)."""
         vector = tuple(x.tolist())
         release = self.release(version)
-        judged = judge(release, x, vector, self.names) if release is not None else rule_judgement(vector, self.names)
-        ages = {"customer": payment.customer_age, "terminal": -1 if newest < 0 else payment.event_time - newest}
-        if release is not None and version is not None:
-            ages["model"] = payment.event_time - version.learned_through
+        used = None if release is None else version
+        judged = rule_judgement(vector, self.names) if release is None else judge(release, x, vector, self.names)
         shadow = self._shadow(x, versions) if self._shadows else NO_SHADOW
         return FraudScore(
             event_id=payment.event_id,
@@ -144,9 +140,9 @@ class FraudScorer:
             probability=judged.probability,
             risk=round(100 * judged.probability),
             decision=self._thresholds.decision(judged.probability),
-            source="rules" if release is None else "model",
+            source="rules" if used is None else "model",
             model=self._champion,
-            version=0 if release is None or version is None else version.version,
+            version=0 if used is None else used.version,
             features=self.features_id,
             vector=vector,
             reasons=judged.reasons,
@@ -155,17 +151,17 @@ class FraudScorer:
             anomaly=judged.anomaly,
             shadow=shadow.scores,
             shadow_versions=shadow.versions,
-            ages=ages,
+            ages=_ages(payment, newest, used),
             weight=self._weight(payment.event_id),
             card=payment.card,
             country=payment.country,
-            digest="" if version is None or release is None else version.digest,
+            digest="" if used is None else used.digest,
             input_topic=payment.input_topic,
             input_partition=payment.input_partition,
             input_offset=payment.input_offset,
         )
 
-    def _shadow(self, x: Vector, versions: Mapping[str, ModelVersion]) -> Shadow:
+    def _shadow(self, x: Vector, versions: Versions) -> Shadow:
         scores, numbers = {}, {}
         for model in self._shadows:
             release = self.release(versions.get(model))
@@ -195,6 +191,14 @@ class FraudScorer:
             return 1.0
         drawn = int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest()) / 2**64
         return 1.0 / self._sample if drawn < self._sample else 0.0
+
+
+def _ages(payment: CardFeatures, newest: int, version: ModelVersion | None) -> dict[str, int]:
+    """Return how old what a score was made of is, in milliseconds; -1 where there is nothing yet."""
+    ages = {"customer": payment.customer_age, "terminal": -1 if newest < 0 else payment.event_time - newest}
+    if version is not None:
+        ages["model"] = payment.event_time - version.learned_through
+    return ages
 
 
 def judge(release: Release, x: Vector, vector: tuple[float, ...], names: tuple[str, ...]) -> Judgement:
