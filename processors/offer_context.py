@@ -8,6 +8,8 @@ import msgspec
 from processors.calendar import HOUR, hour, weekday
 from processors.definitions import Feature
 from processors.features import FeatureSet
+from processors.offer_history import History
+from processors.offer_tallies import PRIOR, Shown, Tally
 from processors.offer_terms import Terms
 from processors.past import Known
 from processors.trail import Trail
@@ -23,15 +25,6 @@ GENDERS = ("F", "M", "O")
 
 SHOWN = 32
 """Most impressions of a customer that wait for what becomes of them; the oldest go first."""
-
-PRIOR_WEIGHT = 2.0
-"""How many impressions the prior of a rate counts for."""
-
-Rates = tuple[float, float, float]
-"""Per impression: viewed, redeemed after a view, redeemed without one."""
-
-PRIOR: Rates = (0.7, 0.35, 0.1)
-"""The rates before a customer's own are known."""
 
 SPENDING = (
     *(
@@ -75,37 +68,6 @@ CONTEXT = (*SPENT, *ANSWERED, *KNOWN, "hour", "weekday")
 """The features of a customer's context, in order. Amounts are in the unit last paid in; NaN is unknown."""
 
 
-class Tally(msgspec.Struct, array_like=True):
-    """What became of a customer's impressions of an offer, a kind or a channel."""
-
-    impressions: int = 0
-    views: int = 0
-    redemptions: int = 0
-    blind: int = 0
-
-    def rates(self, priors: Rates) -> Rates:
-        """Return views, redemptions of what was seen, and redemptions unseen, per impression, drawn to `priors`."""
-        n = self.impressions + PRIOR_WEIGHT
-        return (
-            (self.views + PRIOR_WEIGHT * priors[0]) / n,
-            (self.redemptions + PRIOR_WEIGHT * priors[1]) / n,
-            (self.blind + PRIOR_WEIGHT * priors[2]) / n,
-        )
-
-
-class Shown(msgspec.Struct, array_like=True):
-    """An impression and what has become of it so far."""
-
-    decision: str
-    offer: str
-    kind: str
-    channels: tuple[str, ...]
-    at: int
-    end: int
-    seen: bool = False
-    redeemed: bool = False
-
-
 class Demographics(msgspec.Struct, frozen=True, array_like=True):
     """What a profile says that bears on offers; NaN is not told."""
 
@@ -113,6 +75,8 @@ class Demographics(msgspec.Struct, frozen=True, array_like=True):
     income: float
     opened: float
     gender: str
+    segment: str = ""
+    consent: tuple[str, ...] = ()
 
 
 class OfferContext(msgspec.Struct):
@@ -128,6 +92,7 @@ class OfferContext(msgspec.Struct):
     viewed_at: float = nan
     redeemed_at: float = nan
     demographics: Demographics | None = None
+    history: History = msgspec.field(default_factory=History)
 
 
 _spending = FeatureSet(SPENDING)
@@ -151,46 +116,69 @@ def introduce(context: OfferContext, profile: Profile) -> None:
     """Take in a profile; the last one holds."""
     opened = nan if profile.opened is None else profile.opened.timestamp() * 1000
     age, income = (nan if told is None else told for told in (profile.age, profile.income))
-    context.demographics = Demographics(age, income, opened, profile.gender or "")
+    gender, segment = profile.gender or "", profile.segment or ""
+    context.demographics = Demographics(age, income, opened, gender, segment, profile.consent)
 
 
 def show(context: OfferContext, decision: str, terms: Terms, time: int) -> None:
     """Take in an impression."""
-    shown = Shown(decision, terms.offer, terms.kind, terms.channels, time, time + terms.duration)
+    end = time + terms.duration
+    shown = Shown(decision, terms.offer, terms.kind, terms.channels, time, end, category=terms.category)
     context.shown = [*context.shown[-SHOWN + 1 :], shown]
+    context.history.show(terms, time)
     for tally in _tallies(context, shown):
         tally.impressions += 1
 
 
-def answer(context: OfferContext, click: Click) -> None:
-    """Take in a view or a redemption of an impression that is known; anything else changes nothing."""
+def answer(context: OfferContext, click: Click) -> Shown | None:
+    """Take in a view or a redemption, and return the impression it is about: the latest that it may be.
+
+    What was taken in before, and any other click, changes nothing.
+    """
+    if click.kind not in ("view", "redemption") or not context.history.is_new(click):
+        return None
     time = click.time_ms()
+    about = [shown for shown in reversed(context.shown) if _is_about(click, shown, time)]
     if click.kind == "view":
         context.viewed_at = time
-        if (shown := _latest(context, click.offer, time, "seen")) is not None:
-            shown.seen = True
-            for tally in _tallies(context, shown):
-                tally.views += 1
-    elif click.kind == "redemption":
-        context.redeemed_at = time
-        if (shown := _latest(context, click.offer, time, "redeemed")) is not None:
-            shown.redeemed = True
-            for tally in _tallies(context, shown):
-                tally.redemptions += shown.seen
-                tally.blind += not shown.seen
+        return _seen(context, about)
+    context.redeemed_at = time
+    return _redeemed(context, about, time)
 
 
-def _latest(context: OfferContext, offer: str | None, time: int, not_yet: str) -> Shown | None:
-    """Return the latest impression of an offer still open at `time` of which something has not happened yet."""
-    for shown in reversed(context.shown):
-        if shown.offer == offer and shown.at <= time <= shown.end and not getattr(shown, not_yet):
-            return shown
-    return None
+def _is_about(click: Click, shown: Shown, time: int) -> bool:
+    named = click.offer == shown.offer if click.decision_id is None else click.decision_id == shown.decision
+    return named and click.offer in (None, shown.offer) and shown.at <= time <= shown.end
+
+
+def _seen(context: OfferContext, about: list[Shown]) -> Shown | None:
+    shown = next((shown for shown in about if not shown.seen), None)
+    if shown is not None:
+        shown.seen = True
+        for tally in _tallies(context, shown):
+            tally.views += 1
+    return shown
+
+
+def _redeemed(context: OfferContext, about: list[Shown], time: int) -> Shown | None:
+    """Count what is redeemed again for the limits, but not as another success of the same impression."""
+    if not about:
+        return None
+    shown = next((shown for shown in about if not shown.redeemed), None)
+    if shown is not None:
+        shown.redeemed = True
+        for tally in _tallies(context, shown):
+            tally.redemptions += shown.seen
+            tally.blind += not shown.seen
+    context.history.redeem(about[0].offer, time)
+    return shown or about[0]
 
 
 def _tallies(context: OfferContext, shown: Shown) -> Iterator[Tally]:
     yield context.whole
-    for name in (f"offer {shown.offer}", shown.kind, *(f"by {channel}" for channel in shown.channels)):
+    category = (f"in {shown.category}",) if shown.category else ()
+    channels = (f"by {channel}" for channel in shown.channels)
+    for name in (f"offer {shown.offer}", shown.kind, *channels, *category):
         if name not in context.tallies:
             context.tallies[name] = Tally()
         yield context.tallies[name]

@@ -8,7 +8,8 @@ from math import nan
 import numpy as np
 
 from online_models.base import Vector
-from processors.offer_context import CHANNELS, CONTEXT, KINDS, PRIOR, OfferContext, Rates, context_values
+from processors.offer_context import CHANNELS, CONTEXT, KINDS, OfferContext, context_values
+from processors.offer_tallies import PRIOR, Rates
 from processors.offer_terms import Terms
 from schemas.records import DAY
 
@@ -59,6 +60,8 @@ _SMALL = 0.1
 def candidate_vectors(context: OfferContext, candidates: Sequence[Terms], time: int) -> Vector:
     """Return one row of the features `NAMES` per candidate, at `time`. Changes nothing."""
     rows = np.empty((len(candidates), len(NAMES)))
+    if not candidates:
+        return rows
     known = context_values(context, time)
     past = _Past(context, time)
     plain, end = len(PLAIN), len(PLAIN) - len(REACH)

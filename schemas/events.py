@@ -131,10 +131,10 @@ class Offer(Event):
     """An entry of the offer catalogue; the last one published of an `offer` holds.
 
     Amounts are in `reward_unit`. `cost` is what a redemption costs us, the reward where nobody tells, and `margin` what
-    we earn on one; `budget` and `stock` are the most that all redemptions may cost and how many there may be. It can be redeemed for
-    `duration_days` after it was shown, at most `most_per_customer` times by one customer; it is shown to nobody more
-    than `shows_per_week` times in seven days, nor for `cool_down_days` after they redeemed it, nor while an offer of
-    `exclusive_of` can be redeemed, nor to a customer whose profile does not have the `consent` it takes.
+    we earn on one; `budget` and `stock` are the most that all redemptions may cost and how many there may be. It can be
+    redeemed for `duration_days` after it was shown, at most `most_per_customer` times by one customer; it is shown to
+    nobody more than `shows_per_week` times in seven days, nor for `cool_down_days` after they redeemed it, nor while an
+    offer of `exclusive_of` can be redeemed, nor to a customer whose profile does not have the `consent` it takes.
     """
 
     offer: Id

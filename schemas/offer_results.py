@@ -55,6 +55,9 @@ class Ranking(Result, frozen=True, kw_only=True):
     shown: bool = False
 
 
+Happened = Literal["impression", "view", "redemption"]
+
+
 class OfferEvent(Result, frozen=True, kw_only=True):
     """Something that happened with an offer, sent to those who count for the offer what it has cost.
 
@@ -63,7 +66,7 @@ class OfferEvent(Result, frozen=True, kw_only=True):
 
     offer: str
     user: str
-    kind: Literal["impression", "view", "redemption"]
+    kind: Happened
     decision: str
     cost: float = 0.0
     unit: str = ""

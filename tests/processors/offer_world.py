@@ -1,7 +1,7 @@
 """Offers, customers and what they do, as messages with defaults, and a small world of randomised sends."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,11 +14,11 @@ from processors.offer_features import FEATURES_ID, NAMES
 from processors.offers import OfferRanker
 from processors.ranker_learning import OfferLearner
 from processors.rewards import OfferRewards
-from schemas.events import Click, Event, Offer, Profile, Transaction
-from schemas.offer_results import OfferExample, RankedOffer, RankerVersion, Ranking
-from schemas.offer_topics import OFFER_EXAMPLES, RANKERS, RANKINGS
+from schemas.events import Click, Event, Offer, OfferRequest, Profile, Transaction
+from schemas.offer_results import OfferExample, OfferUsage, RankedOffer, RankerVersion, Ranking
+from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
-from schemas.topics import CLICKS, OFFERS, PROFILES, TRANSACTIONS
+from schemas.topics import CLICKS, OFFER_REQUESTS, OFFERS, PROFILES, TRANSACTIONS
 from streams.pipeline import Pipeline
 from tests.builders import HOUR, NOON, base64, moment, signed, transaction, verified
 
@@ -26,6 +26,7 @@ TOPICS: dict[type, AnyTopic] = {
     Click: CLICKS,
     Offer: OFFERS,
     Profile: PROFILES,
+    OfferRequest: OFFER_REQUESTS,
     Transaction: TRANSACTIONS,
     Ranking: RANKINGS,
     OfferExample: OFFER_EXAMPLES,
@@ -61,6 +62,11 @@ def click(kind: str, at: int = NOON, **changed: Any) -> Click:
 def payment(at: int = NOON, amount: str = "5.00", event_id: str = "", **changed: Any) -> Transaction:
     """Return a payment, known by its time unless it has an id."""
     return transaction(event_id or f"tx-{at}", at, amount=amount, **changed)
+
+
+def request(decision: str = "d-1", at: int = NOON, **changed: Any) -> OfferRequest:
+    """Return the question which of the whole catalogue to show to `ann` in three slots."""
+    return OfferRequest(event_id=decision, event_time=moment(at), **{"user": "ann"} | changed)
 
 
 def slot(name: str = "coffee", at: int = NOON, **changed: Any) -> RankedOffer:
@@ -101,10 +107,17 @@ def taught(examples: int = 300) -> AdditiveRanker:
     return model
 
 
-def tables(*offers: Offer, ranker: RankerVersion | None = None) -> Tables:
-    """Return a catalogue, and the newest version of the ranker."""
+def usage(name: str = "coffee", **changed: Any) -> OfferUsage:
+    """Return how often an offer has been shown and redeemed, ten times and twice, and what that has cost."""
+    fields: dict[str, Any] = {"impressions": 10, "redemptions": 2, "spent": 20.0}
+    return OfferUsage(event_id="e", event_time=NOON, offer=name, **fields | changed)
+
+
+def tables(*offers: Offer, ranker: RankerVersion | None = None, used: Iterable[OfferUsage] = ()) -> Tables:
+    """Return a catalogue, the newest version of the ranker, and what has been used."""
     catalogue = {OFFERS.key(each): each for each in offers or (offer(),)}
-    return {OFFERS: catalogue, RANKERS: {} if ranker is None else {"offers": ranker}}
+    usages = {OFFER_USAGE.key(each): each for each in used}
+    return {OFFERS: catalogue, RANKERS: {} if ranker is None else {"offers": ranker}, OFFER_USAGE: usages}
 
 
 def pipeline() -> Pipeline:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from processors.offer_context import (
     CONTEXT,
-    PRIOR,
     SHOWN,
     OfferContext,
     answer,
@@ -20,6 +19,7 @@ from processors.offer_context import (
     pay,
     show,
 )
+from processors.offer_tallies import PRIOR
 from processors.offer_terms import OPEN_ENDED, Terms, TermsByOffer, terms_of
 from schemas.events import Click, Offer, Profile
 from schemas.records import DAY
@@ -157,7 +157,7 @@ def test_however_much_is_shown_a_bounded_part_is_waited_for() -> None:
 
 
 def test_terms_tell_what_the_catalogue_tells() -> None:
-    assert Terms("coffee", "bogo", 10.0, 10.0, 5 * DAY, ("web", "email")) == COFFEE
+    assert Terms("coffee", "bogo", 10.0, 10.0, 5 * DAY, ("web", "email"), cost=10.0) == COFFEE
 
 
 def test_terms_left_out_are_nothing_and_open_ended() -> None:

@@ -12,6 +12,7 @@ from processors.offer_features import CROSSED, NAMES, candidate_vectors
 from processors.offer_terms import terms_of
 from processors.offers import OfferRanker
 from schemas.offer_results import Ranking
+from schemas.offer_topics import RANKINGS
 from schemas.records import DAY
 from streams.state_codec import state_codec
 from streams.task import Task
@@ -25,7 +26,7 @@ LATER = NOON + 10 * DAY
 def said(*messages: Any, known: Tables | None = None) -> list[Ranking]:
     """Return the rankings said about these messages."""
     task = Task(OfferRanker(verified), {}, known or tables(*CATALOGUE))
-    return [each.message for message in messages for each in task.step(record(message))]
+    return [each.message for message in messages for each in task.step(record(message)) if each.topic is RANKINGS]
 
 
 def by_name(ranking: Ranking) -> dict[str, float]:
@@ -68,10 +69,10 @@ def test_a_version_that_is_forged_or_of_other_features_never_ranks(changed: dict
 def test_a_new_version_is_taken_up_at_once() -> None:
     known: Any = tables(*CATALOGUE, ranker=version(taught(250)))
     task = Task(OfferRanker(verified), {}, known)
-    (first,) = task.step(record(click("impression")))
+    (first, _) = task.step(record(click("impression")))
     (topic,) = (topic for topic in known if topic.name == "rankers")
     known[topic]["offers"] = version(taught(300), version=2)
-    (second,) = task.step(record(click("impression", NOON, decision_id="d-2")))
+    (second, _) = task.step(record(click("impression", NOON, decision_id="d-2")))
     assert (first.message.version, second.message.version) == (1, 2)
     assert first.message.scores != second.message.scores
 

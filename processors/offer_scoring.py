@@ -1,0 +1,86 @@
+"""Scoring candidates: the newest published version of a ranker, and what a show of each offer is expected to earn."""
+
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from online_models.base import Vector
+from online_models.offers import RANKING, AdditiveRanker
+from processors.offer_context import OfferContext
+from processors.offer_features import FEATURES_ID, NAMES, candidate_vectors
+from processors.offer_terms import Terms
+from schemas.offer_results import RankerVersion
+
+
+class Scored(NamedTuple):
+    """Candidates with their vectors and scores, one row each, and what made the scores; `ranker` is None for no model.
+
+    `degraded` says that a version was published, but cannot be used.
+    """
+
+    candidates: Sequence[Terms]
+    vectors: Vector
+    scores: Vector
+    source: Literal["model", "rules", "prior"]
+    version: int
+    ranker: AdditiveRanker | None
+    degraded: bool
+
+    def value(self, at: int) -> float:
+        """Return what showing a candidate is expected to earn in its unit; its score where it tells no margin."""
+        worth = self.candidates[at].worth
+        return float(self.scores[at]) * (1.0 if worth is None else worth)
+
+    def preferences(self) -> Vector:
+        """Return what to rank by, in [-1, 1]: values where all candidates tell them in one unit, else scores.
+
+        Values are divided by the largest worth, since ways to explore take rewards to be of some 1.
+        """
+        worths = [terms.worth for terms in self.candidates]
+        if None in worths or len({terms.unit for terms in self.candidates}) > 1:
+            return self.scores
+        worth = np.array(worths, dtype=np.float64)
+        largest = np.abs(worth).max(initial=0.0)
+        preferences: Vector = self.scores * worth / largest if largest > 0.0 else self.scores
+        return preferences
+
+
+class OfferScorer:
+    """Scores candidates by the model of a published version, read again only when another is published.
+
+    `verify` returns the model blob of a signed one, or raises BadSignature: such a version never scores, nor does one
+    of other features.
+    """
+
+    def __init__(self, verify: Callable[[bytes], bytes]) -> None:
+        self._verify = verify
+        self._loaded: tuple[str, AdditiveRanker | None] = ("", None)
+
+    def score(
+        self, context: OfferContext, candidates: Sequence[Terms], time: int, version: RankerVersion | None
+    ) -> Scored:
+        """Return the scores of all candidates as the context stands. Changes nothing of it."""
+        vectors = candidate_vectors(context, candidates, time)
+        ranker = self.ranker(version)
+        if ranker is None or version is None:
+            prior = np.full(len(vectors), RANKING.base_rate)
+            return Scored(candidates, vectors, prior, "prior", 0, None, version is not None)
+        return Scored(candidates, vectors, ranker.score_many(vectors), "model", version.version, ranker, False)
+
+    def ranker(self, version: RankerVersion | None) -> AdditiveRanker | None:
+        """Return the model of a version, or None when there is none, or it is forged, broken or of other features."""
+        if version is None or version.features != FEATURES_ID:
+            return None
+        if self._loaded[0] != version.digest:
+            self._loaded = (version.digest, self._load(version))
+        return self._loaded[1]
+
+    def _load(self, version: RankerVersion) -> AdditiveRanker | None:
+        ranker = AdditiveRanker(NAMES)
+        try:
+            ranker.restore(self._verify(b64decode(version.blob)))
+        except ValueError:
+            return None
+        return ranker

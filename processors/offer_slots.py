@@ -1,0 +1,72 @@
+"""Filling the slots of a decision by a policy, so that the propensity of what each slot got is exact."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from online_models.arms import Outcome, RateSettings
+from online_models.exploration import EpsilonGreedy, Exploration, Softmax, Thompson, Uniform
+from online_models.policies import Bandit, Slate
+from online_models.slots import Diversity, Slot, rank, seed_of
+from processors.offer_scoring import Scored
+from schemas.offer_results import OfferUsage
+
+POLICIES: Mapping[str, Exploration] = MappingProxyType(
+    {
+        "greedy": EpsilonGreedy(epsilon=0.0),
+        "epsilon-greedy": EpsilonGreedy(),
+        "softmax": Softmax(),
+        "thompson": Thompson(),
+        "uniform": Uniform(),
+    }
+)
+"""Every policy by its name."""
+
+
+@dataclass(frozen=True)
+class SlotFiller:
+    """Fills slots by exploring around the scores of a ranking.
+
+    `seed` with the id of a decision seeds its chance: the same decision fills its slots the same. At most
+    `most_per_category` offers of a category get a slot, None is any number; offers without a category are no matter.
+    Thompson sampling doubts a score as much as few redemptions of the offer leave its rate in doubt. ValueError for an
+    unknown policy.
+    """
+
+    policy: str = "epsilon-greedy"
+    seed: int = 0
+    most_per_category: int | None = 2
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise ValueError(f"unknown policy {self.policy!r}: there are {', '.join(POLICIES)}")
+        if self.most_per_category is not None and self.most_per_category < 1:
+            raise ValueError(f"at least one offer of a category must be allowed, got {self.most_per_category}")
+
+    def fill(self, decision: str, slots: int, scored: Scored, usages: Sequence[OfferUsage | None]) -> tuple[Slot, ...]:
+        """Return at most `slots` slots from the top; a usage, None for no usage yet, belongs to each candidate."""
+        names = tuple(terms.offer for terms in scored.candidates)
+        slate = Slate(names, scores=scored.preferences())
+        eligible = np.ones(len(names), dtype=np.bool_)
+        return rank(
+            self._bandit(names, usages), slate, slots, seed_of(self.seed, decision), eligible, self._diversity(scored)
+        )
+
+    def _bandit(self, names: Sequence[str], usages: Sequence[OfferUsage | None]) -> Bandit:
+        way = POLICIES[self.policy]
+        bandit = Bandit(RateSettings(), way)
+        if isinstance(way, Thompson):
+            for name, usage in zip(names, usages, strict=True):
+                if usage is not None and usage.impressions:
+                    rate = min(1.0, usage.redemptions / usage.impressions)
+                    bandit.learn(Outcome(name, rate, weight=float(usage.impressions)))
+        return bandit
+
+    def _diversity(self, scored: Scored) -> Diversity | None:
+        if self.most_per_category is None:
+            return None
+        codes: dict[str, int] = {}
+        named = [terms.category or f"\n{terms.offer}" for terms in scored.candidates]
+        return Diversity(np.array([codes.setdefault(name, len(codes)) for name in named]), self.most_per_category)

@@ -1,0 +1,61 @@
+"""The propensity that a ranking logs is how often its slot would get that offer, over 100,000 simulated decisions."""
+
+from collections import Counter, defaultdict
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from processors.offer_scoring import Scored
+from processors.offer_slots import POLICIES, SlotFiller
+from processors.offer_terms import terms_of
+from tests.processors.offer_world import offer, usage
+
+DRAWS = 100_000
+CANDIDATES = [terms_of(offer(name, category=category)) for name, category in zip("abcd", "xxyz", strict=True)]
+USAGES = [usage(name, impressions=40, redemptions=count) for name, count in zip("abcd", (4, 6, 8, 10), strict=True)]
+SCORED = Scored(CANDIDATES, np.empty((4, 0)), np.array([0.20, 0.22, 0.21, 0.19]), "model", 1, None, False)
+
+
+def test_simulated_draws_agree_with_the_logged_propensities() -> None:
+    filler = SlotFiller("softmax", seed=7, most_per_category=1)
+    seen, told = defaultdict[tuple[int, ...], Counter[int]](Counter), dict[tuple[int, ...], float]()
+    for number in range(DRAWS // 2):
+        above: tuple[int, ...] = ()
+        for slot in filler.fill(f"d-{number}", 2, SCORED, USAGES):
+            seen[above][slot.candidate] += 1
+            above = (*above, slot.candidate)
+            assert told.setdefault(above, slot.propensity) == slot.propensity
+    assert sum(count.total() for count in seen.values()) == DRAWS
+    assert len(told) == 4 + 4 * 3 - 2
+    for (*before, chosen), propensity in told.items():
+        counts = seen[tuple(before)]
+        error = sqrt(propensity * (1 - propensity) / counts.total())
+        assert abs(counts[chosen] / counts.total() - propensity) < 4.5 * error
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_mean_propensities_are_the_frequencies_under_every_policy(policy: str) -> None:
+    filler = SlotFiller(policy, seed=3)
+    seen, expected = defaultdict[int, float](float), np.zeros(4)
+    for number in range(2_000):
+        (slot,) = filler.fill(f"d-{number}", 1, SCORED, USAGES)
+        seen[slot.candidate] += 1 / 2_000
+        expected += slot.distribution / 2_000
+    assert np.abs(np.array([seen[at] for at in range(4)]) - expected).max() < 0.05
+
+
+def test_thompson_sampling_doubts_what_was_rarely_shown_more() -> None:
+    rare = [usage(name, impressions=4, redemptions=1) for name in "abcd"]
+    often = [usage(name, impressions=40_000, redemptions=10_000) for name in "abcd"]
+    filler = SlotFiller("thompson")
+    spread = [
+        np.mean([filler.fill(f"d-{n}", 1, SCORED, used)[0].distribution.max() for n in range(50)])
+        for used in (rare, often, [None] * 4)
+    ]
+    assert spread[2] < spread[0] < 0.9 < spread[1]
+
+
+def test_nothing_to_show_fills_no_slot() -> None:
+    nothing = Scored([], np.empty((0, 0)), np.empty(0), "prior", 0, None, False)
+    assert SlotFiller().fill("d-1", 3, nothing, []) == ()
