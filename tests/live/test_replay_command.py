@@ -23,10 +23,9 @@ from streams.assembly import customer_features, fraud_pipeline
 from streams.backfill import PartitionedReplay
 from streams.partitioning import partition_of
 from streams.publish import publish
-from streams.services.supervisor import Part, down, up
 from streams.settings import Settings
 from streams.simulator import World, simulate
-from tests.live.workers import ROOT, Stage, closing_log
+from tests.live.workers import ROOT, Stage, closing_log, staged
 
 pytestmark = pytest.mark.live
 
@@ -69,22 +68,9 @@ def lived_through() -> dict[str, FraudScore]:
     return {score.event_id: SCORES.decode(SCORES.encode(score)) for score in said}
 
 
-@pytest.fixture(scope="module")
-def folder(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Hold a broker and a Redis of this module's own, since it uses the real topics."""
-    folder = tmp_path_factory.mktemp("replay")
-    up(folder, (Part.KAFKA, Part.REDIS))
-    yield folder
-    down(folder)
-
-
 @pytest.fixture
 def stage(folder: Path) -> Iterator[Stage]:
-    found = up(folder, (Part.KAFKA, Part.REDIS))
-    assert found.kafka is not None
-    assert found.redis is not None
-    stage = Stage(found.kafka, found.redis, fraud_pipeline(SETTINGS), folder, CHOSEN)
-    with stage.set_up(ALL):
+    with staged(folder, fraud_pipeline(SETTINGS), CHOSEN) as stage:
         yield stage
 
 

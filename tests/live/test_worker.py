@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.records import AnyRecord, Record
-from schemas.topics import ALL, DEAD_LETTERS, SCORES, TRANSACTIONS
+from schemas.topics import DEAD_LETTERS, SCORES, TRANSACTIONS
 from streams.assembly import pipeline
 from streams.publish import publish
 from streams.services.ports import free_port
@@ -18,7 +18,7 @@ from streams.services.supervisor import Part, down, up
 from streams.settings import Settings
 from streams.simulator import World, simulate
 from tests.builders import transaction
-from tests.live.workers import Running, Stage, encoded
+from tests.live.workers import Running, Stage, encoded, staged
 from tests.schemas.test_decoding import BAD
 
 pytestmark = pytest.mark.live
@@ -37,22 +37,9 @@ def payments(records: Sequence[AnyRecord]) -> set[str]:
     return {record.id for record in records if record.topic is TRANSACTIONS}
 
 
-@pytest.fixture(scope="module")
-def folder(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Hold a broker and a Redis of this module's own, since it uses the real topics and stops what it likes."""
-    folder = tmp_path_factory.mktemp("worker")
-    up(folder, (Part.KAFKA, Part.REDIS))
-    yield folder
-    down(folder)
-
-
 @pytest.fixture
 def stage(folder: Path) -> Iterator[Stage]:
-    found = up(folder, (Part.KAFKA, Part.REDIS))
-    assert found.kafka is not None
-    assert found.redis is not None
-    stage = Stage(found.kafka, found.redis, pipeline(SETTINGS), folder, CHOSEN)
-    with stage.set_up(ALL):
+    with staged(folder, pipeline(SETTINGS), CHOSEN) as stage:
         yield stage
 
 

@@ -18,12 +18,14 @@ from redis import Redis
 
 from schemas.privacy import Tokeniser
 from schemas.records import AnyTopic
+from schemas.topics import ALL
 from streams.inbound import Edge
 from streams.journal import JournalReplay
 from streams.kafka_log import KafkaLog, Stored
 from streams.outbox import origin
 from streams.pipeline import Pipeline
 from streams.sealing import Seal
+from streams.services.supervisor import Part, up
 from streams.settings import Settings
 from streams.state_codec import state_codec
 from streams.task import Task
@@ -174,6 +176,17 @@ class Stage:
                 assert said is not None
                 assert found.setdefault(said.id, record.value or b"") == record.value
         return found
+
+
+@contextmanager
+def staged(folder: Path, pipeline: Pipeline, settings: Mapping[str, str]) -> Iterator[Stage]:
+    """Begin with all topics empty, in a folder's broker and Redis, which are started where a test has stopped them."""
+    found = up(folder, (Part.KAFKA, Part.REDIS))
+    assert found.kafka is not None
+    assert found.redis is not None
+    stage = Stage(found.kafka, found.redis, pipeline, folder, settings)
+    with stage.set_up(ALL):
+        yield stage
 
 
 def delete_topics(broker: str, names: Sequence[str]) -> None:
