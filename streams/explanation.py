@@ -107,7 +107,8 @@ def _again(scorer: FraudScorer, score: FraudScore, x: Vector, version: ModelVers
         input_partition=score.input_partition,
         input_offset=score.input_offset,
     )
-    newest = -1 if terminal_age < 0 else score.event_time - terminal_age
+    # Below zero but not -1: the terminal had seen a later payment already, by the times the events tell.
+    newest = -1 if terminal_age == -1 else score.event_time - terminal_age
     again = scorer.score(payment, x, newest, version, {})
     return msgspec.structs.replace(again, shadow=score.shadow)
 

@@ -79,6 +79,11 @@ def test_every_feature_has_the_age_of_its_source(settings: Settings, run: Run) -
     assert found["terminal_cusum"].age_ms == run.by_model.ages["terminal"]
 
 
+def test_a_payment_older_than_its_terminals_newest_comes_out_again_too(settings: Settings, run: Run) -> None:
+    overtaken = msgspec.structs.replace(run.by_rules, ages=run.by_rules.ages | {"terminal": -5_000})
+    assert explained(fraud_scorer(settings), overtaken, None).differing == ()
+
+
 def test_a_score_of_other_features_is_not_explained(settings: Settings, run: Run) -> None:
     other = msgspec.structs.replace(run.by_model, features="another")
     with pytest.raises(Unexplained, match="feature set another"):
