@@ -2,7 +2,7 @@
 
 import typer
 
-from streams.commands import bench, dead_letters, evaluate, models, services, topics
+from streams.commands import bench, chaos, dead_letters, evaluate, models, services, topics
 from streams.commands.api import api_command
 from streams.commands.demo import demo_command
 from streams.commands.evaluate_offers import evaluate_offers_command
@@ -27,6 +27,7 @@ app.add_typer(models.commands, name="models")
 app.add_typer(topics.commands, name="topics")
 app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(bench.commands, name="bench")
+app.add_typer(chaos.commands, name="chaos")
 app.command("demo")(demo_command)
 app.command("features")(features_command)
 app.command("publish")(publish_command)

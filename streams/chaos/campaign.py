@@ -1,0 +1,108 @@
+"""A campaign: every scenario under every seed, each result written down as soon as it is there."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from streams.chaos.drill import Plan, run
+from streams.chaos.recordings import recorded
+from streams.chaos.scenarios import Scenario
+from streams.chaos.stage import own_stage
+from streams.chaos.verdict import Result, Verdict, summary
+
+WORKER = {
+    "throw_away": "1",
+    "label_window": "3d",
+    "publish_every": "100",
+    "batch": "100",
+    "session_timeout": "6s",
+    "stalled_after": "30s",
+}
+
+Tell = Callable[[str, int, int], None]
+"""Told before each drill: which it is, how many are done, and how many there are to do."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What to run: `seeds` drills of each scenario, over `events` records each, noted in `folder`.
+
+    With `resume`, what the notes there tell already is not run again.
+    """
+
+    scenarios: Sequence[Scenario]
+    seeds: int
+    events: int
+    folder: Path
+    resume: bool = False
+
+    def run(self, tell: Tell) -> list[Result]:
+        """Run all drills that are missing and return the result of each scenario. Raises ServiceFailed."""
+        notes = Notes(self.folder / "results.jsonl")
+        known = notes.read() if self.resume else notes.clear()
+        missing = [drill for drill in self.drills() if self._named(*drill) not in known]
+        if missing:
+            with own_stage() as stage:
+                for number, (scenario, seed) in enumerate(missing):
+                    tell(f"{scenario.name}, seed {seed}", number, len(missing))
+                    verdict = run(self._plan(scenario, seed), stage)
+                    notes.add(verdict, self.events)
+                    known[self._named(scenario, seed)] = verdict
+        return [
+            summary(each.name, [known[self._named(each, seed)] for seed in range(1, self.seeds + 1)], each.fences)
+            for each in self.scenarios
+        ]
+
+    def drills(self) -> Iterator[tuple[Scenario, int]]:
+        """Yield every scenario with every seed."""
+        return ((scenario, seed) for scenario in self.scenarios for seed in range(1, self.seeds + 1))
+
+    def _named(self, scenario: Scenario, seed: int) -> tuple[str, int, int]:
+        return scenario.name, seed, self.events
+
+    def _plan(self, scenario: Scenario, seed: int) -> Plan:
+        records = recorded(seed, self.events)
+        return Plan(
+            scenario.name,
+            seed,
+            scenario.recording(records, Random(seed)),
+            scenario.fault,
+            scenario.forgetful,
+            WORKER,
+            self.folder / "logs" / f"{scenario.name}-{seed}",
+        )
+
+
+class _Note(msgspec.Struct, frozen=True):
+    events: int
+    verdict: Verdict
+
+
+class Notes:
+    """Verdicts in a file, a line each, so that a campaign that was broken off goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def clear(self) -> dict[tuple[str, int, int], Verdict]:
+        """Forget everything."""
+        self._path.unlink(missing_ok=True)
+        return {}
+
+    def read(self) -> dict[tuple[str, int, int], Verdict]:
+        """Return the verdicts by scenario, seed and number of events; a last line that was broken off is cut."""
+        written = self._path.read_bytes() if self._path.exists() else b""
+        whole = written[: written.rfind(b"\n") + 1]
+        if whole != written:
+            self._path.write_bytes(whole)
+        notes = [msgspec.json.decode(line, type=_Note) for line in whole.splitlines()]
+        return {(note.verdict.scenario, note.verdict.seed, note.events): note.verdict for note in notes}
+
+    def add(self, verdict: Verdict, events: int) -> None:
+        """Write a verdict down."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(_Note(events, verdict)) + b"\n")

@@ -1,0 +1,179 @@
+"""One drill: a recorded stream, workers that take it, one fault, and what became of the promises."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from time import monotonic, sleep
+from uuid import uuid4
+
+import msgspec
+from confluent_kafka import KafkaException
+from redis import exceptions
+
+from schemas.privacy import Tokeniser
+from streams.assembly import fraud_pipeline
+from streams.chaos.checks import Findings, Replayed, check
+from streams.chaos.crew import Crew, CrewLost, Member
+from streams.chaos.evidence import Kept, Marks, States, closing_log, gather, inputs
+from streams.chaos.explained import unexplained
+from streams.chaos.ledger import Letter, Publishing
+from streams.chaos.stage import Stage
+from streams.chaos.verdict import Verdict, verdict
+from streams.chaos.watch import Watch
+from streams.inbound import Edge
+from streams.journal import JournalReplay
+from streams.kafka_log import KafkaLog
+from streams.pipeline import Pipeline
+from streams.sealing import Seal
+from streams.settings import Settings
+from streams.state_codec import state_codec
+
+STREAM_SECONDS = 6.0
+FINISH_SECONDS = 90.0
+ASK_SECONDS = 2.0
+POLL_SECONDS = 0.1
+QUIET_SECONDS = 0.4
+
+
+class Unreached(RuntimeError):
+    """What a drill waits for has not come in time."""
+
+
+@dataclass
+class Drill:
+    """What a fault is given: chance, the services, the workers, the stream on its way, and who watches.
+
+    `broken` is for promises of the fault's own, such as an exit status.
+    """
+
+    stage: Stage
+    settings: Settings
+    chance: Random
+    crew: Crew
+    publishing: Publishing
+    watch: Watch
+    kept: Kept
+    marks: Marks
+    broken: list[str] = field(default_factory=list)
+
+    def until(self, reached: Callable[[], bool], what: str, seconds: float = FINISH_SECONDS) -> None:
+        """Return as soon as something is so; workers that end meanwhile are replaced. Raises Unreached."""
+        deadline = monotonic() + seconds
+        while not reached():
+            self.crew.replace_ended()
+            if monotonic() > deadline:
+                raise Unreached(f"I3: {what}: not within {seconds:g} s")
+            sleep(POLL_SECONDS)
+
+    def under_load(self) -> None:
+        """Wait for work to go on, and for a moment of chance in the first half of the stream."""
+        share = self.chance.uniform(0.15, 0.5)
+        self.until(lambda: self.publishing.share >= share and self.watch.commits > 0, "no worker has come up")
+        sleep(self.chance.uniform(0, 0.3))
+
+    def moves_on(self) -> None:
+        """Note that the fault is over, and wait for the next commit."""
+        self.watch.fault_is_over()
+        before = self.watch.commits
+        self.until(lambda: self.watch.commits > before, "no commit has followed the fault")
+
+    def dismiss(self, member: Member) -> None:
+        """Ask a worker to end, which must be with 0."""
+        if status := self.crew.dismiss(member):
+            self.broken.append(f"a worker ended with {status} at SIGTERM, not with 0")
+
+    def finish(self) -> None:
+        """Let the workers take all there is, and end them."""
+        self.publishing.rush(1.0)
+        self.until(lambda: self.publishing.done, "not all was published")
+        self.until(lambda: _caught_up(self.kept, self.marks), "lag did not end")
+        for member in self.crew.running:
+            self.dismiss(member)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a drill is made of; see Scenario. `worker` are the settings of all workers, as an operator spells them."""
+
+    scenario: str
+    seed: int
+    letters: Sequence[Letter]
+    fault: Callable[[Drill], None]
+    forgetful: bool
+    worker: Mapping[str, str]
+    logs: Path
+
+
+def run(plan: Plan, stage: Stage) -> Verdict:
+    """Run one drill and return its verdict. Logs of workers stay where something did not hold."""
+    with stage.cleared():
+        found = _run(plan, stage)
+    if found.ok:
+        shutil.rmtree(plan.logs, ignore_errors=True)
+    return found
+
+
+def _run(plan: Plan, stage: Stage) -> Verdict:
+    own = dict(plan.worker) | {"kafka": stage.kafka, "redis": stage.redis, "group": f"chaos-{uuid4()}"}
+    settings = Settings(**own)  # type: ignore[arg-type]  # as an operator spells them
+    pipeline = fraud_pipeline(settings)
+    tasks = [f"{p.name}/{n}" for p in pipeline.processors for n in range(p.inputs[0].partitions)]
+    with ExitStack() as stack:
+        kept, watched = stack.enter_context(Kept(stage.redis)), stack.enter_context(Kept(stage.redis))
+        marks, seen = (stack.enter_context(Marks(stage.kafka, settings.group, inputs(pipeline))) for _ in range(2))
+        crew = stack.enter_context(Crew({f"HEADRACE_{name.upper()}": value for name, value in own.items()}, plan.logs))
+        watch = stack.enter_context(Watch(watched, seen, crew, tasks, plan.forgetful))
+        rate = len(plan.letters) / STREAM_SECONDS
+        publishing = stack.enter_context(Publishing(stage.kafka, plan.letters, rate))
+        drill = Drill(stage, settings, Random(plan.seed), crew, publishing, watch, kept, marks)
+        try:
+            plan.fault(drill)
+            if crew.running:
+                drill.finish()
+        except (Unreached, CrewLost) as unreached:
+            drill.broken.append(str(unreached))
+        recovery, fenced = watch.recovery(), sum(crew.fenced.values())
+        drill.broken += [*watch.backwards[:3], *publishing.refused[:1]]
+        findings = _findings(drill, pipeline, marks)
+    findings.broken += drill.broken
+    return msgspec.structs.replace(
+        verdict(plan.scenario, plan.seed, findings), fenced=fenced, restarts=crew.restarts, recovery_s=recovery
+    )
+
+
+def _caught_up(kept: Kept, marks: Marks) -> bool:
+    """Return whether every task has taken all there is, and nothing new comes of it."""
+    try:
+        ends = marks.ends(ASK_SECONDS)
+        taken: dict[tuple[str, int], int] = {}
+        for offsets in kept.checkpoints().values():
+            taken |= offsets
+        if any(taken.get(place, 0) != end for place, end in ends.items()):
+            return False
+        sleep(QUIET_SECONDS)
+        return ends == marks.ends(ASK_SECONDS)
+    except (KafkaException, exceptions.RedisError):
+        return False
+
+
+def _findings(drill: Drill, pipeline: Pipeline, marks: Marks) -> Findings:
+    with closing_log(drill.stage.kafka) as log:
+        evidence = gather(pipeline, log, drill.publishing.writes, drill.kept, marks.committed())
+        found = check(pipeline, evidence, replayed(pipeline, log, drill.settings))
+        found.broken += unexplained(evidence.said, drill.settings)
+        return found
+
+
+def replayed(pipeline: Pipeline, log: KafkaLog, settings: Settings) -> Replayed:
+    """Return what the in-process engine makes of the journal, from nothing."""
+    edge = Edge(Tokeniser({"1": settings.key("tokens")}), Seal(settings.key("dead-letters")))
+    replay = JournalReplay(pipeline, log, edge)
+    said = {each.id: each.topic.encode(each.message) for each in replay.records()}
+    states: States = {
+        name: {key: state_codec(task.processor).encode(state) for key, state in task.states.items()}
+        for name, task in replay.tasks.items()
+    }
+    return Replayed(said, states)

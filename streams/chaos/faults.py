@@ -1,0 +1,98 @@
+"""Faults of workers: killed, ended, held still, joined by others, or told the wrong time."""
+
+import signal
+from time import sleep
+
+from schemas.records import DAY
+from streams.chaos.drill import Drill
+
+FAILPOINTS = ("stepped", "committed", "produced")
+
+
+def kill_worker(drill: Drill) -> None:
+    """Let one worker die at a step of the protocol, and its successor at any moment."""
+    drill.publishing.allowed = 0.5
+    step = drill.chance.choice(FAILPOINTS)
+    doomed = drill.crew.start(failpoint=f"{step}@{drill.chance.randint(1, 40)}")
+    drill.until(lambda: not doomed.running, f"no worker has reached {step}")
+    drill.crew.replace_ended()
+    drill.moves_on()
+    drill.publishing.allowed = 1.0
+    drill.under_load()
+    drill.crew.kill(drill.crew.running[0])
+    drill.crew.start()
+    drill.moves_on()
+
+
+def kill_once(drill: Drill) -> None:
+    """Kill the worker at any moment, and start another."""
+    doomed = drill.crew.start()
+    drill.under_load()
+    drill.crew.kill(doomed)
+    drill.crew.start()
+    drill.moves_on()
+
+
+def terminate(drill: Drill) -> None:
+    """Ask a worker to end while it works, and start another."""
+    worker = drill.crew.start()
+    drill.under_load()
+    drill.dismiss(worker)
+    drill.crew.start()
+    drill.moves_on()
+
+
+def zombie(drill: Drill) -> None:
+    """Hold a busy worker still until another has taken over, then let it go on with what it has at hand."""
+    drill.publishing.rush(0.6)
+    drill.until(lambda: drill.publishing.share > 0.55, "not all was published")
+    # Small batches, so that it has work at hand whenever it is held.
+    frozen = drill.crew.start(batch="20")
+    begun = drill.chance.randint(5, 40)
+    drill.until(lambda: drill.watch.commits > begun, "no worker has come up")
+    frozen.signal(signal.SIGSTOP)
+    heir = drill.crew.start()
+    drill.moves_on()
+    drill.until(lambda: drill.crew.has_work(heir), "nobody has taken over")
+    drill.publishing.allowed = 1.0
+    sleep(drill.chance.uniform(0, 1))
+    frozen.signal(signal.SIGCONT)
+    sleep(drill.chance.uniform(2, 4))
+
+
+def rebalance(drill: Drill) -> None:
+    """Let two workers join one under load, kill the first, and ask one of the others to end."""
+    first = drill.crew.start()
+    drill.under_load()
+    drill.publishing.allowed = 0.7
+    joined = [drill.crew.start(), drill.crew.start()]
+    drill.until(lambda: all(drill.crew.has_work(each) for each in joined), "the others get no partitions")
+    drill.publishing.allowed = 1.0
+    sleep(drill.chance.uniform(0.2, 1))
+    drill.crew.kill(first)
+    drill.moves_on()
+    sleep(drill.chance.uniform(0, 3))
+    drill.dismiss(drill.chance.choice(joined))
+
+
+def catch_up(drill: Drill) -> None:
+    """Begin with a whole log, days behind; kill the worker in the middle of it."""
+    drill.publishing.rush(1.0)
+    drill.until(lambda: drill.publishing.done, "not all was published")
+    doomed = drill.crew.start()
+    begun = drill.chance.randint(3, 12)
+    drill.until(lambda: drill.watch.commits > begun, "no worker has come up")
+    drill.crew.kill(doomed)
+    drill.crew.start()
+    drill.moves_on()
+
+
+def clock_skew(drill: Drill) -> None:
+    """Run a worker a day ahead beside one a day behind, kill one, and let one of the right time take over."""
+    day = DAY // 1000
+    doomed = drill.crew.start(skew_seconds=day)
+    drill.crew.start(skew_seconds=-day)
+    drill.under_load()
+    drill.crew.kill(doomed)
+    drill.crew.start()
+    drill.moves_on()

@@ -1,0 +1,82 @@
+"""Faults of services: ended, killed, emptied, full, or behind a bad link."""
+
+from collections.abc import Callable
+from time import sleep
+
+from streams.chaos.drill import Drill
+from streams.chaos.proxy import Link, proxied
+from streams.services.supervisor import Part
+
+MEMORY_LEFT = 64 * 1024
+
+
+def restarts(part: Part) -> Callable[[Drill], None]:
+    """Return the fault that ends a service in order and starts it again a while later."""
+    return _outage(lambda drill: drill.stage.down(part), lambda drill: drill.stage.up(part))
+
+
+def dies(part: Part) -> Callable[[Drill], None]:
+    """Return the fault that kills a service and starts it again a while later, on what it left."""
+    return _outage(lambda drill: drill.stage.kill(part), lambda drill: drill.stage.up(part))
+
+
+def _outage(begin: Callable[[Drill], None], end: Callable[[Drill], None]) -> Callable[[Drill], None]:
+    def fault(drill: Drill) -> None:
+        drill.crew.start()
+        drill.under_load()
+        begin(drill)
+        sleep(drill.chance.uniform(0.5, 4))
+        end(drill)
+        drill.moves_on()
+
+    return fault
+
+
+def redis_full(drill: Drill) -> None:
+    """Leave Redis no memory for a while."""
+    drill.crew.start()
+    drill.under_load()
+    client = drill.kept.client
+    client.config_set("maxmemory", client.info("memory")["used_memory"] + MEMORY_LEFT)
+    sleep(drill.chance.uniform(1, 4))
+    client.config_set("maxmemory", 0)
+    drill.moves_on()
+
+
+def redis_flush(drill: Drill) -> None:
+    """Delete everything Redis has, under load."""
+    drill.crew.start()
+    drill.under_load()
+    drill.kept.client.flushall()
+    drill.moves_on()
+
+
+def network_cut(drill: Drill) -> None:
+    """Cut the link between worker and Redis: whole, and then so that answers alone are lost."""
+    with proxied(_port(drill.stage.redis)) as proxy:
+        drill.publishing.allowed = 0.5
+        drill.crew.start(redis=f"redis://127.0.0.1:{proxy.port}/0")
+        for link, allowed in ((Link.CUT, 0.8), (Link.DEAF, 1.0)):
+            drill.under_load()
+            proxy.link = link
+            sleep(drill.chance.uniform(2, 7))
+            proxy.mend()
+            drill.publishing.allowed = allowed
+            drill.moves_on()
+        drill.finish()
+
+
+def slow_link(drill: Drill) -> None:
+    """Delay everything between worker and Redis by 20 ms in each direction, and kill the worker meanwhile."""
+    with proxied(_port(drill.stage.redis)) as proxy:
+        proxy.link = Link.SLOW
+        doomed = drill.crew.start(redis=f"redis://127.0.0.1:{proxy.port}/0")
+        drill.under_load()
+        drill.crew.kill(doomed)
+        drill.crew.start(redis=f"redis://127.0.0.1:{proxy.port}/0")
+        drill.moves_on()
+        drill.finish()
+
+
+def _port(url: str) -> int:
+    return int(url.rpartition(":")[2].removesuffix("/0"))

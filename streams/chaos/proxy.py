@@ -1,0 +1,95 @@
+"""A small TCP proxy whose link can be cut, in both directions or one, or made slow."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from threading import Thread
+
+CHUNK = 65_536
+SLOW_SECONDS = 0.02
+
+
+class Link(StrEnum):
+    """How the link is."""
+
+    WHOLE = "whole"
+    SLOW = "slow"
+    """Every chunk is 20 ms late, in both directions."""
+    CUT = "cut"
+    """Nothing gets through; connections stay open, as when a cable is pulled."""
+    DEAF = "deaf"
+    """What is asked gets through, the answers do not."""
+
+
+class Proxy:
+    """Passes on what comes in at `port` of 127.0.0.1 to another port of it. Lives in a loop and thread of its own."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self.link = Link.WHOLE
+        self._target = target
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._links: set[asyncio.Task[None]] = set()
+
+    def open(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+        server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
+        ).result()
+        self.port = int(server.sockets[0].getsockname()[1])
+
+    def close(self) -> None:
+        """Break every connection and stop."""
+        asyncio.run_coroutine_threadsafe(self._break(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def mend(self) -> None:
+        """Let everything through again; connections of the time before are broken, for what they lost is lost."""
+        self.link = Link.WHOLE
+        asyncio.run_coroutine_threadsafe(self._break(), self._loop).result()
+
+    async def _break(self) -> None:
+        links = list(self._links)
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._links.add(task)
+        try:
+            answers, asked = await asyncio.open_connection("127.0.0.1", self._target)
+            with suppress(OSError):
+                await asyncio.gather(self._pass(reader, asked, ()), self._pass(answers, writer, (Link.DEAF,)))
+            asked.close()
+        except (OSError, asyncio.CancelledError):
+            return
+        finally:
+            self._links.discard(task)
+            writer.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: tuple[Link, ...]) -> None:
+        while chunk := await reader.read(CHUNK):
+            if self.link is Link.SLOW:
+                await asyncio.sleep(SLOW_SECONDS)
+            if self.link is not Link.CUT and self.link not in lost:
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+
+@contextmanager
+def proxied(target: int) -> Iterator[Proxy]:
+    """Run a proxy in front of a port of 127.0.0.1 for as long as the block lasts."""
+    proxy = Proxy(target)
+    proxy.open()
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -1,0 +1,84 @@
+"""The streams that drills publish: recorded once, and for some faults made worse."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+from random import Random
+
+from schemas.records import DAY, AnyRecord
+from schemas.topics import TRANSACTIONS
+from streams.chaos.ledger import Letter, letters
+from streams.mappings import Verdict, feedback_on
+from streams.simulator import World, simulate
+
+DAYS = 12
+WORLD = World(days=DAYS, fraud_rate=0.05, label_delay_ms=3 * DAY)
+
+_VERDICTS: tuple[Verdict, ...] = ("fraud", "genuine")
+Recording = Callable[[Sequence[AnyRecord], Random], list[Letter]]
+
+
+def recorded(seed: int, events: int) -> list[AnyRecord]:
+    """Return the stream of a seed: payments of some days, and the feedback on them, by event time."""
+    customers = max(10, events // DAYS)
+    return list(islice(simulate(replace(WORLD, seed=seed, customers=customers, terminals=customers // 2)), events))
+
+
+def unchanged(records: Sequence[AnyRecord], chance: Random) -> list[Letter]:
+    """Return the records as they are."""
+    return letters(records)
+
+
+def with_duplicates(records: Sequence[AnyRecord], chance: Random) -> list[Letter]:
+    """Return the records with three in ten of them a second time, up to fifty places later."""
+    placed = [(float(number), letter) for number, letter in enumerate(letters(records))]
+    placed += [(at + chance.uniform(0, 50), letter) for at, letter in placed if chance.random() < 0.3]
+    return [letter for _, letter in sorted(placed, key=lambda each: each[0])]
+
+
+def out_of_order(records: Sequence[AnyRecord], chance: Random) -> list[Letter]:
+    """Return the records up to two hundred places from where they belong, and one in fifty anywhere."""
+
+    def place(number: int) -> float:
+        return chance.uniform(0, len(records)) if chance.random() < 0.02 else number + chance.uniform(0, 200)
+
+    placed = [(place(number), letter) for number, letter in enumerate(letters(records))]
+    return [letter for _, letter in sorted(placed, key=lambda each: each[0])]
+
+
+def with_late_labels(records: Sequence[AnyRecord], chance: Random) -> list[Letter]:
+    """Return the records with verdicts on one payment in ten that come after its label window, or contradict others."""
+    said = list(records)
+    for payment in [each for each in records if each.topic is TRANSACTIONS and chance.random() < 0.1]:
+        first, second = chance.sample(_VERDICTS, 2)
+        said.append(feedback_on(payment, chance.randrange(DAY, 4 * DAY), "verdict", first))
+        said.append(feedback_on(payment, chance.randrange(4 * DAY, 9 * DAY), "verdict", second))
+    return letters(sorted(said, key=lambda each: each.time))
+
+
+def poisoned(records: Sequence[AnyRecord], chance: Random) -> list[Letter]:
+    """Return the records with an unreadable message behind one in twenty."""
+    found: list[Letter] = []
+    for letter in letters(records):
+        found.append(letter)
+        if chance.random() < 0.05 and letter.value is not None:
+            found.append(Letter(letter.topic, letter.key, _poison(letter.value, chance), None))
+    return found
+
+
+def _poison(good: bytes, chance: Random) -> bytes | None:
+    at = chance.randrange(1, len(good))
+    return chance.choice(
+        (
+            None,
+            b"",
+            b"null",
+            b"[" * 100_000,
+            good[:at],
+            good + b"}",
+            b"\xff\xfe" + good,
+            b"[" + good + b"]",
+            good.replace(b'"event_time"', b'"event_tame"'),
+            chance.randbytes(at),
+        )
+    )

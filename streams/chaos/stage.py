@@ -1,0 +1,91 @@
+"""The stage of drills: a broker and a Redis of their own, with fresh topics for each drill."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from schemas.topics import ALL
+from streams.chaos.evidence import Kept
+from streams.services.supervisor import Part, down, status, up
+from streams.topic_admin import create_topics
+
+SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Services that nobody else uses, as processes of one folder."""
+
+    folder: Path
+    kafka: str
+    redis: str
+
+    def up(self, part: Part) -> None:
+        """Start a service again, with its data and at its address. Raises ServiceFailed."""
+        up(self.folder, (part,))
+
+    def down(self, part: Part) -> None:
+        """End a service in order."""
+        down(self.folder, (part,))
+
+    def kill(self, part: Part) -> None:
+        """End a service without a word."""
+        pid = status(self.folder)[part].pid
+        if pid is None:
+            raise RuntimeError(f"{part} does not run")
+        os.kill(pid, signal.SIGKILL)
+        while status(self.folder)[part].running:
+            sleep(POLL_SECONDS)
+
+    @contextmanager
+    def cleared(self) -> Iterator[None]:
+        """Begin with empty topics and an empty Redis; both services run again when the block is left."""
+        self._clear()
+        try:
+            yield
+        finally:
+            up(self.folder, (Part.KAFKA, Part.REDIS))
+
+    def _clear(self) -> None:
+        with Kept(self.redis) as kept:
+            kept.client.config_set("maxmemory", 0)
+            kept.client.flushall()
+        delete_topics(self.kafka, [topic.name for topic in ALL])
+        create_topics(self.kafka)
+
+
+@contextmanager
+def own_stage() -> Iterator[Stage]:
+    """Start fresh services; end them, and delete their data, when the block is left. Raises ServiceFailed."""
+    with tempfile.TemporaryDirectory(prefix="headrace-chaos-") as name:
+        folder = Path(name)
+        try:
+            found = up(folder, (Part.KAFKA, Part.REDIS))
+            yield Stage(folder, found.kafka or "", found.redis or "")
+        finally:
+            down(folder)
+
+
+def delete_topics(bootstrap: str, names: list[str]) -> None:
+    """Delete those of the topics that exist, and wait until they are gone. Raises KafkaException."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    for deleted in admin.delete_topics(names, operation_timeout=SECONDS).values():
+        try:
+            deleted.result(SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+    deadline = monotonic() + SECONDS
+    while set(names) & set(admin.list_topics(timeout=SECONDS).topics):
+        if monotonic() > deadline:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        sleep(POLL_SECONDS)
