@@ -148,7 +148,8 @@ def test_results_of_history_are_served_and_its_model_is_on_its_topic(stage: Stag
     (version,) = stage.records(MODELS)
     assert (MODELS.decode(version.value).model, summary["models"]) == ("fraud", 1)
     assert summary["states"] == sum(map(len, stage.states().values()))
-    assert summary["live_from"] == {name: dict.fromkeys("0123", 0) for name in ("transactions", "feedback")}
+    live = ("transactions", "feedback", "model-orders")
+    assert summary["live_from"] == {name: dict.fromkeys("0123", 0) for name in live}
 
 
 def test_earlier_state_is_replaced_only_when_asked_to(stage: Stage, history: list[str]) -> None:
