@@ -12,8 +12,8 @@ WEEK = 7 * DAY
 DECISION_LIFE = 7 * DAY
 """How long after a decision an impression may say that it was shown."""
 
-DECISIONS = 32
-"""Most decisions of a customer that are remembered; the oldest go first."""
+DECISIONS = 16
+"""Most decisions of a customer that may still be shown; the oldest go first."""
 
 
 class Had(msgspec.Struct, array_like=True):

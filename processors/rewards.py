@@ -1,23 +1,29 @@
-"""Rewards: joins views and redemptions to the decision that showed the offer, and says one example when it is over."""
+"""Rewards: joins views and redemptions to the slot that showed the offer, and says an example when its time is over."""
 
 from collections.abc import Iterable, Iterator
 from sys import intern
 
 import msgspec
+from msgspec.structs import replace
 
 from processors.base import Said, Tables
+from processors.offer_history import DECISION_LIFE, DECISIONS
 from processors.outcomes import packed, unpacked
 from schemas.events import Click
-from schemas.offer_results import OfferExample, Ranking
+from schemas.offer_results import OfferExample, RankedOffer, Ranking
 from schemas.offer_topics import OFFER_EXAMPLES, RANKINGS
 from schemas.records import AnyRecord, Due
 from schemas.topics import CLICKS
 
+MOST_WEIGHT = 4.0
+"""No example counts more than so many others, nor less than one of so many."""
 
-class Decided(msgspec.Struct, array_like=True):
-    """A decision on its way to its outcome: what must be kept of it, and what has been seen and redeemed so far.
 
-    The vector is packed as little-endian float64, NaN where missing.
+class Shown(msgspec.Struct, array_like=True):
+    """A slot that is on its way to its outcome: what must be kept of it, and what has been seen and redeemed so far.
+
+    Before its impression `at` is when the decision was made. The vector is packed as little-endian float64, NaN where
+    missing.
     """
 
     decision: str
@@ -32,11 +38,26 @@ class Decided(msgspec.Struct, array_like=True):
     vector: bytes
     seen: int | None = None
     redeemed: int | None = None
+    position: int = 1
+    policy: str = "logged"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        # msgspec leaves a default out of a message only if it is the very same object, which a decoded text is not.
+        self.policy = intern(self.policy)
 
     @property
     def label(self) -> bool:
         """Return whether some view came at or before some redemption."""
         return self.seen is not None and self.redeemed is not None and self.seen <= self.redeemed
+
+
+class Unshown(msgspec.Struct, array_like=True):
+    """A decision that was made here, with those of its slots that no impression has told of."""
+
+    decision: str
+    at: int
+    slots: list[Shown]
 
 
 class Decisions(msgspec.Struct, array_like=True):
@@ -45,19 +66,29 @@ class Decisions(msgspec.Struct, array_like=True):
     due: int | None
     tenant: str
     user: str
-    open: list[Decided]
+    open: list[Shown]
+    unshown: list[Unshown] = []
 
     def __post_init__(self) -> None:
-        # msgspec leaves a default out of a message only if it is the very same object, which a decoded text is not.
+        # As above.
         self.tenant = intern(self.tenant)
+
+    def wait(self) -> "Decisions | None":
+        """Return this, due when the first of what it waits for is over; None where there is nothing left."""
+        ends = [shown.end for shown in self.open] + [unshown.at + DECISION_LIFE for unshown in self.unshown]
+        self.due = min(ends, default=None)
+        return self if ends else None
 
 
 class OfferRewards:
     """Folds a customer's rankings and clicks into one example for each rewarded offer that was shown.
 
-    A view or redemption counts for every decision on its offer whose window it falls in, both ends included, or for the
-    one whose id it tells. The example is said when the watermark exceeds the window, never before: an early yes learned
-    before the late noes would make offers look better than they are. A click that comes later changes nothing.
+    A slot of a ranking is learned from only if an impression told that it was shown, within `DECISION_LIFE`; its window
+    begins then. A ranking that somebody else decided was shown when it was said. A view or redemption counts for every
+    slot shown of its offer whose window it falls in, both ends included, or for those of the decision whose id it
+    tells. The example is said when the watermark exceeds the window, never before: an early yes learned before the late
+    noes would make offers look better than they are. A click that comes later, or is of nothing that was shown, changes
+    nothing.
     """
 
     name = "rewards"
@@ -72,29 +103,30 @@ class OfferRewards:
         """Return the customer's open decisions, and the examples of those that are over."""
         match record.message:
             case Ranking() as ranking:
-                return _opened(state, ranking), ()
+                return _decided(state or Decisions(None, ranking.tenant, ranking.user, []), ranking).wait(), ()
             case Click() as click:
-                _answered(state, click)
-                return state, ()
+                return None if state is None else _clicked(state, click).wait(), ()
             case Due(at=at):
                 return _over(state, at)
             case other:
                 raise TypeError(f"{self.name} does not read {type(other).__name__}")
 
 
-def _opened(state: Decisions | None, ranking: Ranking) -> Decisions | None:
-    if not ranking.shown or not ranking.slots[0].rewarded:
-        return state
-    state = state or Decisions(None, ranking.tenant, ranking.user, [])
-    if all(decided.decision != ranking.event_id for decided in state.open):
-        state.open.append(_kept(ranking))
-        state.due = min(decided.end for decided in state.open)
+def _decided(state: Decisions, ranking: Ranking) -> Decisions:
+    slots = [_kept(ranking, slot, position) for position, slot in enumerate(ranking.slots, 1) if slot.rewarded]
+    if ranking.shown:
+        state.open += [slot for slot in slots if not _is_open(state, slot)]
+    elif all(unshown.decision != ranking.event_id for unshown in state.unshown):
+        state.unshown = [*state.unshown[-DECISIONS + 1 :], Unshown(ranking.event_id, ranking.event_time, slots)]
     return state
 
 
-def _kept(ranking: Ranking) -> Decided:
-    (slot,) = ranking.slots
-    return Decided(
+def _is_open(state: Decisions, slot: Shown) -> bool:
+    return any((shown.decision, shown.offer) == (slot.decision, slot.offer) for shown in state.open)
+
+
+def _kept(ranking: Ranking, slot: RankedOffer, position: int) -> Shown:
+    return Shown(
         ranking.event_id,
         slot.offer,
         ranking.event_time,
@@ -105,54 +137,90 @@ def _kept(ranking: Ranking) -> Decided:
         slot.propensity,
         ranking.features,
         packed(slot.vector),
+        position=position,
+        policy=ranking.policy,
+        weight=weight_of(slot.propensity, len(ranking.candidates) - position + 1),
     )
 
 
-def _answered(state: Decisions | None, click: Click) -> None:
-    if state is None or click.kind not in ("view", "redemption"):
-        return
+def weight_of(propensity: float, candidates: int) -> float:
+    """Return how much an example counts: the chance of its offer had all been alike, over the chance that it had.
+
+    What a policy hardly ever shows counts for more, as if offers had been shown at random; within 1 / `MOST_WEIGHT` and
+    `MOST_WEIGHT` (truncated importance weights: Ionides, 2008). It is 1 where nothing was left to chance.
+    """
+    if propensity >= 1.0:
+        return 1.0
+    return min(MOST_WEIGHT, max(1.0 / MOST_WEIGHT, 1.0 / candidates / propensity))
+
+
+def _clicked(state: Decisions, click: Click) -> Decisions:
+    match click.kind:
+        case "impression":
+            _shown(state, click)
+        case "view" | "redemption":
+            _answered(state, click)
+    return state
+
+
+def _shown(state: Decisions, click: Click) -> None:
+    """Open the window of the slot that an impression tells of."""
     time = click.time_ms()
-    for decided in state.open:
-        if not _about(click, decided) or not decided.at <= time <= decided.end:
+    for unshown in state.unshown:
+        if unshown.decision != click.decision_id or not unshown.at <= time <= unshown.at + DECISION_LIFE:
+            continue
+        now = [slot for slot in unshown.slots if slot.offer == click.offer]
+        unshown.slots = [slot for slot in unshown.slots if slot.offer != click.offer]
+        state.open += [replace(slot, at=time, end=time + slot.end - slot.at) for slot in now]
+
+
+def _answered(state: Decisions, click: Click) -> None:
+    time = click.time_ms()
+    for shown in state.open:
+        if not _is_about(click, shown) or not shown.at <= time <= shown.end:
             continue
         if click.kind == "view":
-            decided.seen = time if decided.seen is None else min(decided.seen, time)
+            shown.seen = time if shown.seen is None else min(shown.seen, time)
         else:
-            decided.redeemed = time if decided.redeemed is None else max(decided.redeemed, time)
+            shown.redeemed = time if shown.redeemed is None else max(shown.redeemed, time)
 
 
-def _about(click: Click, decided: Decided) -> bool:
-    return click.offer == decided.offer if click.decision_id is None else click.decision_id == decided.decision
+def _is_about(click: Click, shown: Shown) -> bool:
+    if click.decision_id is None:
+        return click.offer == shown.offer
+    return click.decision_id == shown.decision and click.offer in (None, shown.offer)
 
 
 def _over(state: Decisions | None, at: int) -> tuple[Decisions | None, Iterable[Said]]:
     if state is None:
         return None, ()
     said = tuple(_examples(state, at))
-    state.open = [decided for decided in state.open if decided.end > at]
-    if not state.open:
-        return None, said
-    state.due = min(decided.end for decided in state.open)
-    return state, said
+    state.open = [shown for shown in state.open if shown.end > at]
+    state.unshown = [unshown for unshown in state.unshown if unshown.at + DECISION_LIFE > at]
+    return state.wait(), said
 
 
 def _examples(state: Decisions, at: int) -> Iterator[Said]:
-    for decided in state.open:
-        if decided.end > at:
+    for shown in state.open:
+        if shown.end > at:
             continue
         example = OfferExample(
-            event_id=decided.decision,
-            event_time=decided.at,
+            event_id=f"{shown.decision}/{shown.offer}",
+            event_time=shown.at,
             tenant=state.tenant,
-            model=decided.model,
+            model=shown.model,
             user=state.user,
-            offer=decided.offer,
-            label=decided.label,
-            matured_at=decided.end,
-            score=decided.score,
-            version=decided.version,
-            features=decided.features,
-            vector=unpacked(decided.vector),
-            propensity=decided.propensity,
+            offer=shown.offer,
+            label=shown.label,
+            matured_at=shown.end,
+            score=shown.score,
+            version=shown.version,
+            features=shown.features,
+            vector=unpacked(shown.vector),
+            propensity=shown.propensity,
+            weight=shown.weight,
+            decision=shown.decision,
+            position=shown.position,
+            policy=shown.policy,
         )
         yield Said(OFFER_EXAMPLES, example)

@@ -109,7 +109,7 @@ def test_every_rewarded_send_is_learned_from_once(stream: list[AnyRecord]) -> No
     end = record(click("view", stream[-1].time + 30 * DAY + HOUR, user="u0"))
     said = [each.message for each in replay(pipeline(), [*stream, end]) if each.topic.name == "offer-examples"]
     sent = [each.message for each in stream if each.topic is CLICKS and each.message.kind == "impression"]
-    known = {example.event_id for example in said}
+    known = {example.decision for example in said}
     assert len(known) == len(said)
     assert known <= {each.decision_id for each in sent if each.offer != "news"}
     assert {each.decision_id for each in sent if each.offer != "news" and each.user == "u0"} <= known

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.rewards import OfferRewards
+from processors.offer_history import DECISION_LIFE, DECISIONS
+from processors.rewards import OfferRewards, weight_of
 from schemas.events import Click
-from schemas.offer_results import OfferExample
+from schemas.offer_results import OfferExample, RankedOffer, Ranking
 from schemas.records import DAY
 from streams.task import Task
 from tests.builders import HOUR, NOON
@@ -59,7 +60,7 @@ def test_a_click_that_names_the_decision_needs_no_offer() -> None:
 def test_a_click_counts_for_every_decision_it_may_be_about() -> None:
     twice = (ranking(), ranking(NOON + DAY, event_id="d-2", version=4))
     said = outcomes(*twice, click("view", NOON + 2 * DAY), click("redemption", END + HOUR))
-    assert [(each.event_id, each.label, each.version) for each in said] == [("d-1", False, 3), ("d-2", True, 4)]
+    assert [(each.decision, each.label, each.version) for each in said] == [("d-1", False, 3), ("d-2", True, 4)]
 
 
 def test_nothing_is_said_before_the_window_is_over() -> None:
@@ -89,6 +90,86 @@ def test_an_example_tells_the_vector_and_the_version_that_scored() -> None:
     assert example.vector[::2] == (1.0, 3.5)
     assert example.vector[1] != example.vector[1]
     assert (example.model, example.version, example.score, example.propensity) == ("offers", 3, 0.4, 0.1)
+    assert (example.event_id, example.decision, example.position, example.policy) == ("d-1/coffee", "d-1", 1, "logged")
+
+
+def decided(at: int = NOON, *slots: RankedOffer, **changed: Any) -> Ranking:
+    """Return a decision of ours with coffee above tea above news, which has nothing to redeem."""
+    chosen = slots or (slot(at=at), slot("tea", at), slot("news", at, rewarded=False))
+    candidates = ("coffee", "tea", "news", "cake")
+    return ranking(at, *chosen, **{"shown": False, "policy": "softmax", "candidates": candidates} | changed)
+
+
+def impression(offer: str, at: int = NOON + HOUR, **changed: Any) -> Click:
+    return click("impression", at, offer=offer, **changed)
+
+
+def test_only_what_was_shown_is_learned_from() -> None:
+    said = outcomes(decided(), impression("tea"), click("view", NOON + 2 * HOUR), click("redemption", NOON + 3 * HOUR))
+    assert [(each.offer, each.position, each.policy, each.label) for each in said] == [("tea", 2, "softmax", False)]
+    assert outcomes(decided()) == outcomes(decided(), impression("news")) == []
+
+
+def test_the_window_of_a_slot_begins_when_it_is_shown() -> None:
+    (example,) = outcomes(decided(), impression("coffee", NOON + DAY))
+    assert (example.event_time, example.matured_at) == (NOON + DAY, END + DAY)
+    success = (click("view", NOON + DAY), click("redemption", END + DAY))
+    assert outcomes(decided(), impression("coffee", NOON + DAY), *success)[0].label
+    assert not outcomes(decided(), click("view"), click("redemption"), impression("coffee", NOON + DAY))[0].label
+
+
+def test_a_slot_shown_twice_or_decided_twice_is_one() -> None:
+    assert len(outcomes(decided(), impression("coffee"), decided(), impression("coffee", NOON + 2 * HOUR))) == 1
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        impression("cake"),
+        impression("coffee", decision_id="d-9"),
+        impression("coffee", NOON + DECISION_LIFE + 1),
+        impression("coffee", NOON - 1),
+    ],
+    ids=["no slot", "no such decision", "too late", "too early"],
+)
+def test_an_impression_that_cannot_be_of_the_decision_is_not_learned_from(strange: Click) -> None:
+    assert outcomes(decided(), strange) == []
+
+
+def test_clicks_before_anything_is_known_of_a_customer_keep_nothing() -> None:
+    task = Task(OfferRewards(), {}, {})
+    for each in (impression("coffee"), click("view"), click("redemption", decision_id="d-9")):
+        assert task.step(record(each)) == []
+    assert task.states == {}
+
+
+def test_a_click_that_names_the_decision_counts_for_the_offer_it_names() -> None:
+    shown = (decided(), impression("coffee"), impression("tea"))
+    named = [click(kind, NOON + 2 * HOUR, offer="tea", decision_id="d-1") for kind in ("view", "redemption")]
+    assert {each.offer: each.label for each in outcomes(*shown, *named)} == {"coffee": False, "tea": True}
+
+
+def test_decisions_that_nobody_shows_are_bounded_and_forgotten() -> None:
+    task = Task(OfferRewards(), {}, {})
+    for number in range(DECISIONS + 5):
+        task.step(record(decided(NOON + number, event_id=f"d-{number}")))
+    assert len(task.states["ann"].unshown) == DECISIONS
+    task.step(record(click("view", NOON + DECISION_LIFE + HOUR)))
+    assert task.states == {}
+
+
+@pytest.mark.parametrize(
+    ("propensity", "candidates", "weight"),
+    [(0.1, 10, 1.0), (0.05, 10, 2.0), (0.001, 10, 4.0), (0.9, 10, 0.25), (1.0, 10, 1.0), (1.0, 1, 1.0)],
+)
+def test_what_is_rarely_shown_weighs_more_within_bounds(propensity: float, candidates: int, weight: float) -> None:
+    assert weight_of(propensity, candidates) == pytest.approx(weight)
+
+
+def test_a_lower_slot_is_weighed_against_the_candidates_left() -> None:
+    shown = decided(NOON, slot(propensity=0.5), slot("tea", propensity=1 / 3))
+    said = outcomes(shown, impression("coffee"), impression("tea"))
+    assert [each.weight for each in said] == [pytest.approx(0.5), pytest.approx(1.0)]
 
 
 def test_a_message_of_another_sort_is_a_bug() -> None:
