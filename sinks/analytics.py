@@ -1,4 +1,4 @@
-"""Results and events in ClickHouse: JSON passes through as it stands on the topics. The schema is `analytics.sql`."""
+"""Results and events in ClickHouse: JSON passes through as it stands on the topics. The schema: `SCHEMAS`."""
 
 import asyncio
 from collections import defaultdict
@@ -13,12 +13,13 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from schemas import topics
+from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import AnyTopic
 from sinks.base import Encoded, SinkBusy, refuse_foreign
 
 Client = Any  # clickhouse_connect is not typed
 
-SCHEMA = Path(__file__).with_suffix(".sql")
+SCHEMAS = (Path(__file__).with_suffix(".sql"), Path(__file__).with_name("offer_analytics.sql"))
 RETRY_AFTER = 2.0
 EVENTS = "events"
 
@@ -28,12 +29,17 @@ TABLES: Mapping[str, str] = {
     topics.OFFERS.name: EVENTS,
     topics.FEEDBACK.name: EVENTS,
     topics.PROFILES.name: EVENTS,
+    topics.OFFER_REQUESTS.name: EVENTS,
     topics.CARD_FEATURES.name: "features",
     topics.SCORES.name: "scores",
     topics.ALERTS.name: "alerts",
     topics.EXAMPLES.name: "labels",
     topics.MODELS.name: "model_versions",
     topics.DEAD_LETTERS.name: "dead_letters",
+    RANKINGS.name: "rankings",
+    OFFER_EXAMPLES.name: "rewards",
+    RANKERS.name: "ranker_versions",
+    OFFER_USAGE.name: "offer_usage",
 }
 """The table of each topic."""
 
@@ -69,7 +75,7 @@ class AnalyticsSink:
     def __init__(self, client: Client, inputs: Sequence[AnyTopic] = INPUTS) -> None:
         foreign = sorted(topic.name for topic in inputs if topic.name not in TABLES)
         if foreign:
-            raise ValueError(f"no table for {foreign}: add them to TABLES and to {SCHEMA.name}")
+            raise ValueError(f"no table for {foreign}: add them to TABLES and to {SCHEMAS[0].name}")
         self.inputs = tuple(inputs)
         self._client = client
         self._columns: dict[str, list[str]] = {}
@@ -129,7 +135,7 @@ def client_for(url: str) -> Client:
 def create_schema(client: Client) -> None:
     """Create the tables that are not there yet, and the views as they are now."""
     with busy_when_away():
-        for statement in statements(SCHEMA.read_text()):
+        for statement in [each for schema in SCHEMAS for each in statements(schema.read_text())]:
             client.command(statement)
 
 

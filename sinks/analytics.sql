@@ -183,6 +183,13 @@ CREATE TABLE IF NOT EXISTS dead_letters
 ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, event_id)
 TTL inserted_at + INTERVAL 13 MONTH;
 
+-- Columns that came later, for tables that were there before them.
+ALTER TABLE events ADD COLUMN IF NOT EXISTS decision String DEFAULT JSONExtract(raw, 'decision_id', 'String') AFTER offer;
+
+ALTER TABLE model_versions ADD COLUMN IF NOT EXISTS order String DEFAULT '' AFTER metrics;
+
+ALTER TABLE model_versions ADD COLUMN IF NOT EXISTS why String DEFAULT '' AFTER order;
+
 -- Bytes that are no JSON object have no event id: v_dead_letters says what was wrong with them.
 CREATE OR REPLACE VIEW v_events AS
 SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM events FINAL WHERE event_id != '';

@@ -18,14 +18,20 @@ from streams.services.supervisor import Part, down, up
 from tests.contracts.results import (
     NOON,
     alert,
+    click,
     dead_letter,
     encoded,
     example,
     features,
     model_version,
+    offer_example,
+    offer_usage,
+    ranker_version,
+    ranking,
     score,
     transaction,
 )
+from tests.sinks.offer_history import offer_history
 
 DAY = 86_400_000
 GUIDE = Path(__file__).parents[2] / "docs" / "analytics.md"
@@ -73,13 +79,22 @@ def test_a_score_keeps_every_field(client: Any) -> None:
     assert [reason["text"] for reason in said["reasons"]] == [reason.text for reason in made.reasons]
 
 
-@pytest.mark.parametrize("made", [score(), features(), example(), alert(), model_version(), dead_letter()])
+RESULTS = [score(), features(), example(), alert(), model_version(), dead_letter()]
+OFFER_RESULTS = [ranking(), offer_example(), ranker_version(), offer_usage()]
+LEFT_OUT = {
+    "v_model_versions": {"blob"},
+    "v_ranker_versions": {"blob"},
+    "v_labels": {"vector"},
+    "v_rewards": {"vector"},
+}
+
+
+@pytest.mark.parametrize("made", [*RESULTS, *OFFER_RESULTS], ids=lambda made: type(made).__name__)
 def test_every_field_of_a_result_has_its_column(client: Any, made: Any) -> None:
     keep(client, made)
     view = f"v_{TABLES[encoded(made).topic]}"
     columns, _ = query(client, f"SELECT * FROM {view}")
-    left_out = {"blob"} if view == "v_model_versions" else {"vector"} if view == "v_labels" else set()
-    assert set(made.__struct_fields__) - set(columns) == left_out
+    assert set(made.__struct_fields__) - set(columns) == LEFT_OUT.get(view, set())
 
 
 @pytest.mark.parametrize(
@@ -195,6 +210,14 @@ def test_creating_the_schema_again_keeps_what_is_there(client: Any) -> None:
     assert one(client, "SELECT count() FROM v_scores") == (1,)
 
 
+def test_a_column_that_came_later_is_filled_for_what_was_there_before(client: Any) -> None:
+    client.command("ALTER TABLE events DROP COLUMN decision")
+    keep(client, click("c1", "view", decision_id="d7"))
+    create_schema(client)
+    keep(client, click("c2", "view", decision_id="d8"))
+    assert query(client, "SELECT decision FROM v_events ORDER BY 1").rows == [("d7",), ("d8",)]
+
+
 @pytest.mark.parametrize("size", [60, 127, 128, 16_383, 16_384, 1_000_000])
 def test_rows_of_any_size_pass(client: Any, size: int) -> None:
     large = b'{"event_id":"large"}'.ljust(size)
@@ -234,7 +257,7 @@ def test_an_outage_is_said_and_the_repeated_write_repairs_it(tmp_path: Path) -> 
 
 @pytest.fixture(scope="module")
 def history(engine: Any) -> Any:
-    """Four days of ten payments; risk rises with the hour, and the two riskiest of each day are alerted."""
+    """Four days of ten payments, beside offers; risk rises with the hour, and each day's two riskiest are alerted."""
     for table in set(TABLES.values()):
         engine.command(f"TRUNCATE TABLE {table}")
     messages: list[Any] = [dead_letter(n, reason="not_json" if n % 2 else "missing_field") for n in range(5)]
@@ -256,7 +279,7 @@ def history(engine: Any) -> Any:
         fraud = risk >= 90 and day < 2
         known = {"matured_at": time + (2 if fraud else 7) * DAY, "source": "chargeback" if fraud else "window"}
         messages.append(example(f"e{n}", **about, **known, label=fraud, score=risk / 100, probability=risk / 100))
-    messages += [transaction("unscored", event_time=NOON), model_version()]
+    messages += [transaction("unscored", event_time=NOON), model_version(), *offer_history()]
     keep(engine, *messages)
     return engine
 

@@ -1,0 +1,263 @@
+-- What analysts ask about offers. As in analytics.sql, times that a message has as milliseconds are EPHEMERAL and rest
+-- as DateTime64; a slot's `rewarded`, which a message leaves out where it is true, is told in the stored slots.
+
+CREATE TABLE IF NOT EXISTS rankings
+(
+    event_id String CODEC(ZSTD(1)),
+    event_time Int64 EPHEMERAL,
+    at DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(event_time, 'UTC') CODEC(Delta, ZSTD(1)),
+    tenant LowCardinality(String) DEFAULT 'default',
+    user String,
+    slots Array(Tuple(
+        offer String,
+        score Float64,
+        value Float64,
+        propensity Float64,
+        window_end Int64,
+        vector Array(Nullable(Float64)),
+        rewarded Nullable(Bool),
+        unit String,
+        reasons Array(Tuple(feature String, contribution Float64, text String)))) EPHEMERAL,
+    filled Array(Tuple(
+        offer String,
+        score Float64,
+        value Float64,
+        propensity Float64,
+        window_end DateTime64(3, 'UTC'),
+        vector Array(Nullable(Float64)),
+        rewarded Bool,
+        unit String,
+        reasons Array(Tuple(feature String, contribution Float64, text String))))
+        DEFAULT arrayMap(
+            slot -> (
+                slot.offer,
+                slot.score,
+                slot.value,
+                slot.propensity,
+                fromUnixTimestamp64Milli(slot.window_end, 'UTC'),
+                slot.vector,
+                ifNull(slot.rewarded, true),
+                slot.unit,
+                slot.reasons),
+            slots) CODEC(ZSTD(3)),
+    candidates Array(String) CODEC(ZSTD(3)),
+    scores Array(Float64) CODEC(ZSTD(3)),
+    source LowCardinality(String),
+    policy LowCardinality(String),
+    model LowCardinality(String),
+    version UInt32,
+    features LowCardinality(String),
+    refused Map(String, String) CODEC(ZSTD(3)),
+    degraded Bool DEFAULT false,
+    shown Bool DEFAULT false,
+    inserted_at DateTime('UTC') DEFAULT now('UTC')
+)
+ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, event_id)
+TTL inserted_at + INTERVAL 13 MONTH;
+
+CREATE TABLE IF NOT EXISTS rewards
+(
+    event_id String CODEC(ZSTD(1)),
+    event_time Int64 EPHEMERAL,
+    at DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(event_time, 'UTC') CODEC(Delta, ZSTD(1)),
+    tenant LowCardinality(String) DEFAULT 'default',
+    model LowCardinality(String),
+    user String,
+    offer String,
+    label Bool,
+    matured_at Int64 EPHEMERAL,
+    matured DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(matured_at, 'UTC') CODEC(Delta, ZSTD(1)),
+    score Float64,
+    version UInt32,
+    features LowCardinality(String),
+    propensity Float64,
+    weight Float64 DEFAULT 1,
+    decision String DEFAULT event_id CODEC(ZSTD(1)),
+    position UInt8 DEFAULT 1,
+    policy LowCardinality(String) DEFAULT 'logged',
+    inserted_at DateTime('UTC') DEFAULT now('UTC')
+)
+ENGINE = ReplacingMergeTree(matured) PARTITION BY toYYYYMM(at) ORDER BY (tenant, model, event_id, offer)
+TTL inserted_at + INTERVAL 25 MONTH;
+
+CREATE TABLE IF NOT EXISTS ranker_versions
+(
+    event_id String,
+    event_time Int64 EPHEMERAL,
+    at DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(event_time, 'UTC') CODEC(Delta, ZSTD(1)),
+    tenant LowCardinality(String) DEFAULT 'default',
+    model LowCardinality(String),
+    version UInt32,
+    digest String,
+    features LowCardinality(String),
+    examples UInt64,
+    rewarded UInt64,
+    learned_through Int64 EPHEMERAL,
+    learned DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(learned_through, 'UTC'),
+    metrics Map(LowCardinality(String), Float64),
+    inserted_at DateTime('UTC') DEFAULT now('UTC')
+)
+ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, model, version);
+
+CREATE TABLE IF NOT EXISTS offer_usage
+(
+    event_id String CODEC(ZSTD(1)),
+    event_time Int64 EPHEMERAL,
+    at DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(event_time, 'UTC') CODEC(Delta, ZSTD(1)),
+    tenant LowCardinality(String) DEFAULT 'default',
+    offer String,
+    impressions UInt64,
+    redemptions UInt64,
+    spent Float64,
+    views UInt64 DEFAULT 0,
+    unit LowCardinality(String) DEFAULT '',
+    counted UInt64 DEFAULT impressions + views + redemptions,
+    inserted_at DateTime('UTC') DEFAULT now('UTC')
+)
+ENGINE = ReplacingMergeTree(counted) PARTITION BY toYYYYMM(at) ORDER BY (tenant, offer, event_id)
+TTL inserted_at + INTERVAL 13 MONTH;
+
+CREATE OR REPLACE VIEW v_rankings AS
+SELECT at AS event_time, filled AS slots, * EXCEPT (at, filled, inserted_at) FROM rankings FINAL;
+
+CREATE OR REPLACE VIEW v_rewards AS
+SELECT at AS event_time, matured AS matured_at, * EXCEPT (at, matured, inserted_at) FROM rewards FINAL;
+
+CREATE OR REPLACE VIEW v_ranker_versions AS
+SELECT at AS event_time, learned AS learned_through, * EXCEPT (at, learned, inserted_at) FROM ranker_versions FINAL;
+
+CREATE OR REPLACE VIEW v_offer_usage AS
+SELECT at AS event_time, * EXCEPT (at, counted, inserted_at) FROM offer_usage FINAL;
+
+CREATE OR REPLACE VIEW v_slots AS
+SELECT
+    tenant,
+    event_id AS decision,
+    event_time,
+    user,
+    position,
+    slot.offer AS offer,
+    slot.score AS score,
+    slot.value AS value,
+    slot.unit AS unit,
+    slot.propensity AS propensity,
+    slot.window_end AS window_end,
+    slot.rewarded AS rewarded,
+    slot.reasons AS reasons,
+    source,
+    policy,
+    model,
+    version,
+    degraded
+FROM v_rankings
+ARRAY JOIN slots AS slot, arrayEnumerate(slots) AS position;
+
+-- Slots that were shown, and what the customer did within the time to redeem, which begins when a slot is shown. What
+-- tells no decision counts for each decision on its offer, as it does in learning.
+CREATE OR REPLACE VIEW v_impressions AS
+WITH
+    did AS
+    (
+        SELECT tenant, user, offer, kind, event_time AS at, if(kind = 'impression' AND decision = '', event_id, decision) AS about
+        FROM v_events
+        WHERE topic = 'clicks' AND offer != ''
+    ),
+    shown AS
+    (
+        SELECT tenant, about AS decision, offer, min(at) AS shown_at FROM did WHERE kind = 'impression' GROUP BY ALL
+    ),
+    answered AS
+    (
+        SELECT tenant, user, offer, groupArray((kind, at, about)) AS given FROM did WHERE kind != 'impression' GROUP BY ALL
+    )
+SELECT
+    * EXCEPT given,
+    arrayMap(
+        each -> each.1,
+        arrayFilter(
+            each -> each.3 IN ('', decision) AND each.2 >= shown_at AND each.2 - shown_at <= window_end - event_time,
+            given)) AS answers,
+    has(answers, 'view') AS viewed,
+    has(answers, 'click') AS clicked,
+    has(answers, 'redemption') AS redeemed
+FROM v_slots
+INNER JOIN shown USING (tenant, decision, offer)
+LEFT JOIN answered USING (tenant, user, offer);
+
+CREATE OR REPLACE VIEW offer_funnel AS
+SELECT
+    s.tenant AS tenant,
+    toDate(s.event_time) AS day,
+    s.offer AS offer,
+    count() AS ranked,
+    countIf(i.decision != '') AS shown,
+    countIf(i.viewed) AS viewed,
+    countIf(i.clicked) AS clicked,
+    countIf(i.redeemed) AS redeemed
+FROM v_slots AS s
+LEFT JOIN v_impressions AS i ON i.tenant = s.tenant AND i.decision = s.decision AND i.offer = s.offer
+GROUP BY tenant, day, offer;
+
+CREATE OR REPLACE VIEW slot_rates AS
+SELECT
+    tenant,
+    policy,
+    position,
+    count() AS shown,
+    avg(viewed) AS view_rate,
+    avg(clicked) AS click_rate,
+    avg(redeemed) AS redemption_rate,
+    avg(score) AS expected
+FROM v_impressions
+GROUP BY tenant, policy, position;
+
+-- Progressive: each score was made before its outcome was learned. NULL where all or none were redeemed.
+CREATE OR REPLACE VIEW ranker_quality_by_day AS
+WITH least(greatest(score, 1e-15), 1 - 1e-15) AS p
+SELECT
+    tenant,
+    model,
+    toDate(event_time) AS day,
+    count() AS n,
+    countIf(label) AS redeemed,
+    if(redeemed IN (0, n), NULL, arrayROCAUC(groupArray(score), groupArray(label))) AS auc,
+    avg(if(label, -log(p), -log(1 - p))) AS log_loss,
+    avg(score) AS expected,
+    avg(label) AS observed
+FROM v_rewards
+WHERE version > 0
+GROUP BY tenant, model, day;
+
+-- What policies would have earned per decision, in first slots alone, where one shown offer stands for one choice: by
+-- inverse propensity (IPS) and self-normalised (SNIPS: Swaminathan and Joachims, 2015), with its standard error. Only
+-- what had a chance to be shown can be judged: `mean_weight` far from 1 says that something had none.
+CREATE OR REPLACE VIEW policy_value AS
+WITH decided AS
+(
+    SELECT
+        i.tenant AS tenant,
+        i.model AS model,
+        w.label AS reward,
+        i.propensity AS propensity,
+        length(r.candidates) AS choices,
+        r.candidates[indexOf(r.scores, arrayMax(r.scores))] = i.offer AS best
+    FROM v_impressions AS i
+    INNER JOIN v_rankings AS r ON r.tenant = i.tenant AND r.event_id = i.decision
+    LEFT JOIN v_rewards AS w ON w.tenant = i.tenant AND w.model = i.model AND w.decision = i.decision AND w.offer = i.offer
+    WHERE i.position = 1 AND (NOT i.rewarded OR w.event_id != '')
+)
+SELECT
+    tenant,
+    model,
+    target,
+    count() AS n,
+    avg(weight * reward) AS ips,
+    sum(weight * reward) / nullIf(sum(weight), 0) AS snips,
+    sqrt(greatest(sum(weight * weight * reward) * (1 - 2 * snips) + snips * snips * sum(weight * weight), 0)) / nullIf(sum(weight), 0) AS snips_error,
+    avg(weight) AS mean_weight,
+    sum(weight) * sum(weight) / nullIf(sum(weight * weight), 0) AS effective_n
+FROM decided
+ARRAY JOIN
+    ['as logged', 'at random', 'highest score'] AS target,
+    [1, 1 / choices / propensity, best / propensity] AS weight
+GROUP BY tenant, model, target;

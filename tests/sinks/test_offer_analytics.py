@@ -1,0 +1,180 @@
+"""What ClickHouse says about offers: what was shown, what customers did, and what policies are worth."""
+
+import asyncio
+import random
+import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from processors.policy_evaluation import Log, evaluate
+from sinks.analytics import TABLES, AnalyticsSink, client_for, create_schema, query
+from tests.contracts.results import NOON, click, encoded, offer_example, offer_usage, ranking, slot
+from tests.sinks.offer_history import offer_history
+
+DAY = 86_400_000
+GUIDE = Path(__file__).parents[2] / "docs" / "analytics.md"
+QUERIES = dict(re.findall(r"^## (.+?)\n[^#]*?```sql\n(.+?)```", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    client = client_for(f"chdb://{tmp_path_factory.mktemp('offers')}")
+    create_schema(client)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def client(engine: Any) -> Any:
+    for table in set(TABLES.values()):
+        engine.command(f"TRUNCATE TABLE {table}")
+    return engine
+
+
+def keep(client: Any, *messages: Any) -> None:
+    asyncio.run(AnalyticsSink(client).write([encoded(message) for message in messages]))
+
+
+def rows(client: Any, sql: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in query(client, sql).rows]
+
+
+def test_a_ranking_keeps_every_slot_whole(client: Any) -> None:
+    made = ranking(slots=(slot(), slot("books", rewarded=False, reasons=())))
+    keep(client, made)
+    (stored,) = rows(client, "SELECT slots FROM v_rankings")[0]
+    for given, kept in zip(made.slots, stored, strict=True):
+        for name in ("offer", "score", "value", "propensity", "rewarded", "unit"):
+            assert kept[name] == getattr(given, name), name
+        assert tuple(kept["vector"]) == given.vector
+        assert [reason["text"] for reason in kept["reasons"]] == [reason.text for reason in given.reasons]
+    asked = "SELECT offer, position, toUnixTimestamp64Milli(window_end) FROM v_slots ORDER BY position"
+    assert rows(client, asked) == [("coffee", 1, NOON + 7 * DAY), ("books", 2, NOON + 7 * DAY)]
+
+
+def test_a_ranking_without_slots_is_kept_with_what_was_refused(client: Any) -> None:
+    keep(client, ranking(slots=(), candidates=(), scores=(), refused={"Ünï 😀": "no stock"}))
+    assert rows(client, "SELECT slots, refused FROM v_rankings") == [([], {"Ünï 😀": "no stock"})]
+
+
+def test_usage_is_kept_as_it_grew(client: Any) -> None:
+    keep(client, *(offer_usage(n) for n in (3, 1, 2)))
+    assert rows(client, "SELECT impressions FROM v_offer_usage ORDER BY event_time") == [(1,), (2,), (3,)]
+
+
+def test_a_slot_that_was_not_shown_is_no_impression(client: Any) -> None:
+    keep(client, ranking(), click("c1", "impression"), click("c2", "impression", offer="tea"))
+    assert rows(client, "SELECT offer, position FROM v_impressions") == [("coffee", 1)]
+
+
+def test_what_somebody_else_showed_is_an_impression_by_its_event_id(client: Any) -> None:
+    keep(client, ranking("c1", policy="logged", shown=True), click("c1", "impression", decision_id=None))
+    assert rows(client, "SELECT decision, policy FROM v_impressions") == [("c1", "logged")]
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ({"event_time": "2018-07-09T12:00:00Z"}, True),  # shown a day after it was ranked, and seven days to redeem
+        ({"event_time": "2018-07-09T12:00:00.001Z"}, False),
+        ({"event_time": "2018-07-02T11:59:59Z"}, False),
+        ({"event_time": "2018-07-05T12:00:00Z", "decision_id": None}, True),
+        ({"event_time": "2018-07-05T12:00:00Z", "decision_id": "other"}, False),
+        ({"event_time": "2018-07-05T12:00:00Z", "user": "bob"}, False),
+        ({"event_time": "2018-07-05T12:00:00Z", "tenant": "acme"}, False),
+    ],
+)
+def test_an_answer_counts_for_its_decision_while_there_is_time(
+    client: Any, told: dict[str, Any], counted: bool
+) -> None:
+    keep(client, ranking(), click("c1", "impression", event_time="2018-07-02T12:00:00Z"))
+    keep(client, click("c2", "redemption", **told))
+    assert rows(client, "SELECT redeemed FROM v_impressions") == [(counted,)]
+
+
+def test_policies_are_worth_what_the_evaluation_says(client: Any) -> None:
+    chance, log, messages = random.Random(7), [], []
+    for n in range(300):
+        scores = tuple(round(chance.random(), 3) for _ in range(3))
+        best = max(range(3), key=scores.__getitem__)
+        chances = [0.7 if action == best else 0.15 for action in range(3)]
+        action = chance.choices(range(3), chances)[0]
+        offer, redeemed = ("books", "coffee", "tea")[action], chance.random() < scores[action]
+        log.append((action, redeemed, chances[action], best))
+        messages += [
+            ranking(f"d{n}", slots=(slot(offer, propensity=chances[action]),), scores=scores),
+            click(f"c{n}", "impression", offer=offer, decision_id=f"d{n}"),
+            offer_example(f"d{n}", offer=offer, label=redeemed, decision=f"d{n}"),
+        ]
+    keep(client, *messages)
+    actions, rewards, propensities, bests = (np.array(column) for column in zip(*log, strict=True))
+    logged = Log(actions, rewards.astype(float), propensities)
+    for target, probability in (("highest score", np.eye(3)[bests]), ("at random", np.full((300, 3), 1 / 3))):
+        expected = evaluate(logged, probability, np.zeros((300, 3)))
+        asked = f"SELECT ips, snips, effective_n FROM policy_value WHERE target = '{target}'"
+        assert rows(client, asked) == [pytest.approx((expected.ips.value, expected.snips.value, expected.ess))]
+
+
+def test_a_first_slot_with_nothing_to_redeem_is_worth_nothing_and_an_open_one_is_not_judged(client: Any) -> None:
+    informing, unripe = ranking("d1", slots=(slot(rewarded=False),)), ranking("d2", slots=(slot(),))
+    keep(client, informing, unripe, click("c1", "impression"), click("c2", "impression", decision_id="d2"))
+    assert rows(client, "SELECT n, ips FROM policy_value WHERE target = 'as logged'") == [(1, 0.0)]
+
+
+def test_quality_is_unknown_while_nothing_was_redeemed(client: Any) -> None:
+    keep(client, offer_example(), offer_example("prior", version=0))
+    assert rows(client, "SELECT n, auc, round(log_loss, 4) FROM ranker_quality_by_day") == [(1, None, 0.5108)]
+
+
+@pytest.fixture(scope="module")
+def history(engine: Any) -> Any:
+    for table in set(TABLES.values()):
+        engine.command(f"TRUNCATE TABLE {table}")
+    keep(engine, *offer_history())
+    return engine
+
+
+REASON = "You spend 24.00 a week here; this returns 5.00 on 20.00"
+DAYS = [date(2018, 7, 1 + n) for n in range(4)]
+ANSWERS: dict[str, Any] = {
+    "The funnel of each offer": [
+        ("books", 40, 36, 1, 4, 1, 0.028),
+        ("coffee", 36, 32, 12, 0, 12, 0.375),
+        ("tea", 5, 4, 0, 0, 0, 0.0),
+    ],
+    "Rates by slot": [
+        ("epsilon-greedy", 1, 36, 0.361, 0.0, 0.361, 0.5),
+        ("epsilon-greedy", 2, 36, 0.0, 0.111, 0.0, 0.244),
+    ],
+    "Better than chance": [
+        ("offers", "highest score", 36, 0.4286, 0.0935, 0.971, 0.972, 28.0),
+        ("offers", "as logged", 36, 0.3611, 0.0801, 0.661, 1.0, 36.0),
+        ("offers", "at random", 36, 0.2174, 0.0899, 0.0, 1.065, 15.7),
+    ],
+    "Quality of the ranker by day": [
+        ("offers", day, 18, 3 + first, 0.7054 if first else 0.8333, 0.5341 if first else 0.4571, 0.372, observed)
+        for day, first, observed in zip(DAYS, (1, 0, 0, 0), (0.222, 0.167, 0.167, 0.167), strict=True)
+    ],
+    "Budget pacing": [("coffee", "EUR", 100.0, 60.0, 0.6, 8.0)],
+    "Why offers were refused": [("paused", 40, 5, ["wine"]), ("no consent", 10, 5, ["gold"])],
+    "Who ranks": [
+        (DAYS[0], "epsilon-greedy", "model", 10, 0, 0, 3.0),
+        (DAYS[0], "logged", "rules", 1, 1, 0, 3.0),
+        *((day, "epsilon-greedy", "model", 10, 0, 0, 3.0) for day in DAYS[1:]),
+    ],
+    "Do customers tire of offers": [(0, 5, 72, 0.181)],
+    "One decision, slot by slot": [
+        (1, "coffee", 0.6, 0.8, REASON, [], False),
+        (2, "books", 0.2, 0.5, REASON, [], False),
+    ],
+}
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_the_answers_of_the_guide_are_right(history: Any, question: str) -> None:
+    assert rows(history, QUERIES[question]) == ANSWERS[question]
