@@ -11,12 +11,13 @@ from online_models.offers import AdditiveRanker
 from online_models.snapshots import digest
 from processors.base import Tables
 from processors.offer_features import FEATURES_ID, NAMES
+from processors.offer_usage import OfferUsageCounter
 from processors.offers import OfferRanker
 from processors.ranker_learning import OfferLearner
 from processors.rewards import OfferRewards
 from schemas.events import Click, Event, Offer, OfferRequest, Profile, Transaction
-from schemas.offer_results import OfferExample, OfferUsage, RankedOffer, RankerVersion, Ranking
-from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
+from schemas.offer_results import OfferEvent, OfferExample, OfferUsage, RankedOffer, RankerVersion, Ranking
+from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
 from schemas.topics import CLICKS, OFFER_REQUESTS, OFFERS, PROFILES, TRANSACTIONS
 from streams.pipeline import Pipeline
@@ -29,6 +30,7 @@ TOPICS: dict[type, AnyTopic] = {
     OfferRequest: OFFER_REQUESTS,
     Transaction: TRANSACTIONS,
     Ranking: RANKINGS,
+    OfferEvent: OFFER_EVENTS,
     OfferExample: OFFER_EXAMPLES,
     RankerVersion: RANKERS,
 }
@@ -122,7 +124,7 @@ def tables(*offers: Offer, ranker: RankerVersion | None = None, used: Iterable[O
 
 def pipeline() -> Pipeline:
     """Return the pipeline of offers, which publishes often."""
-    return Pipeline((OfferRanker(verified), OfferRewards(), OfferLearner(signed, every=20)))
+    return Pipeline((OfferRanker(verified), OfferUsageCounter(), OfferRewards(), OfferLearner(signed, every=20)))
 
 
 CATALOGUE = (

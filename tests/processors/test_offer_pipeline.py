@@ -7,7 +7,7 @@ import pytest
 
 from online_models.metrics import roc_auc
 from schemas.offer_results import OfferExample
-from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, RANKERS, RANKINGS
+from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import AnyRecord
 from schemas.topics import CLICKS
 from streams.replay import Replay
@@ -59,7 +59,7 @@ def test_what_is_said_can_be_read_again(stream: list[AnyRecord]) -> None:
 def test_what_is_learned_tells_success_from_failure(stream: list[AnyRecord]) -> None:
     engine = Replay(pipeline())
     found = [each for record in stream for each in engine.step(record)]
-    assert {each.topic for each in found} == {RANKINGS, OFFER_EVENTS, OFFER_EXAMPLES, RANKERS}
+    assert {each.topic for each in found} == {RANKINGS, OFFER_EVENTS, OFFER_USAGE, OFFER_EXAMPLES, RANKERS}
     judged = [each.message for each in found if isinstance(each.message, OfferExample) and each.message.version]
     auc = roc_auc(np.array([each.label for each in judged]), np.array([each.score for each in judged]))
     assert auc is not None

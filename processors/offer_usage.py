@@ -1,0 +1,61 @@
+"""Usage: what all customers together have had of an offer, and what that has cost, for budgets and stock."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from processors.base import Said, Tables
+from processors.offer_terms import DECIMALS
+from schemas.offer_results import OfferEvent, OfferUsage
+from schemas.offer_topics import OFFER_EVENTS, OFFER_USAGE
+from schemas.records import AnyRecord
+
+
+class Counts(msgspec.Struct, array_like=True, gc=False):
+    """How often an offer was shown, seen and redeemed, and what that has cost in the offer's unit."""
+
+    impressions: int = 0
+    views: int = 0
+    redemptions: int = 0
+    spent: float = 0.0
+
+
+class OfferUsageCounter:
+    """Counts what happens with an offer, and says the sums each time: the ranker looks them up for its limits.
+
+    Every event counts; the ranker says each only once. A cost is of the unit that the offer has when it is redeemed.
+    """
+
+    name = "offer-usage"
+    inputs = (OFFER_EVENTS,)
+    outputs = (OFFER_USAGE,)
+    tables = ()
+    state = Counts
+
+    def step(self, state: Counts | None, record: AnyRecord, tables: Tables) -> tuple[Counts | None, Iterable[Said]]:
+        """Return the counts with one event more, and say them."""
+        event: OfferEvent = record.message
+        counts = state or Counts()
+        match event.kind:
+            case "impression":
+                counts.impressions += 1
+            case "view":
+                counts.views += 1
+            case "redemption":
+                counts.redemptions += 1
+                counts.spent = round(counts.spent + event.cost, DECIMALS)
+        return counts, (Said(OFFER_USAGE, _usage(event, counts)),)
+
+
+def _usage(event: OfferEvent, counts: Counts) -> OfferUsage:
+    return OfferUsage(
+        event_id=event.event_id,
+        event_time=event.event_time,
+        tenant=event.tenant,
+        offer=event.offer,
+        impressions=counts.impressions,
+        redemptions=counts.redemptions,
+        spent=counts.spent,
+        views=counts.views,
+        unit=event.unit,
+    )
