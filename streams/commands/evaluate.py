@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from schemas.durations import milliseconds
 from schemas.errors import BadMessage
@@ -18,7 +17,7 @@ from streams.assembly import fraud_pipeline, fraud_scorer
 from streams.collector import spare_keyed_state
 from streams.commands.evaluate_policy import evaluate_policy_command
 from streams.commands.evaluate_recommendations import evaluate_recommendations_command
-from streams.commands.screen import spinning, told_plainly
+from streams.commands.screen import measured, spinning, told_plainly
 from streams.evaluation import Keep, NothingToJudge, Protocol, Told, evaluate_fraud, labelled_sources
 from streams.files import UnreadableFile
 from streams.mappings import Mapping, MappingError
@@ -70,15 +69,8 @@ def evaluate_fraud_command(
     if as_json:
         typer.echo(orjson.dumps(result))
     else:
-        Console().print(_table(result, f"{test_days} days from {test_from:%Y-%m-%d}"))
-
-
-def _table(result: dict[str, Any], title: str) -> Table:
-    table = Table("measure", "value", title=title)
-    for name, value in result.items():
-        if name != "weeks":
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
-    return table
+        means = {name: value for name, value in result.items() if name != "weeks"}
+        Console().print(measured(means, f"{test_days} days from {test_from:%Y-%m-%d}"))
 
 
 def _counted(say: Callable[[str], None]) -> Told:

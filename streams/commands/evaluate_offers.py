@@ -1,16 +1,15 @@
 """`headrace evaluate offers`: what the rankings are worth on one wave of randomised sends."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from streams.card_offers import CardOffers
 from streams.collector import spare_keyed_state
-from streams.commands.screen import spinning, told_plainly
+from streams.commands.screen import measured, spinning, told_plainly
 from streams.files import UnreadableFile
 from streams.offer_evaluation import UnknownWave, Wave, evaluate_offers, offer_pipeline
 from streams.settings import Settings
@@ -40,11 +39,4 @@ def evaluate_offers_command(
     if as_json:
         typer.echo(orjson.dumps(result))
     else:
-        Console().print(_table(result, f"hour {test_wave}, at most {max_duration_days:g} days"))
-
-
-def _table(result: dict[str, Any], title: str) -> Table:
-    table = Table("measure", "value", title=title)
-    for name, value in result.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
-    return table
+        Console().print(measured(result, f"hour {test_wave}, at most {max_duration_days:g} days"))

@@ -1,16 +1,15 @@
 """`headrace evaluate recommendations`: what the rating model and the recommendations are worth on past ratings."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter as Tally
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from streams.commands.screen import measured, spinning, told_plainly
 from streams.files import UnreadableFile
 from streams.ratings import rating_history
 
@@ -24,38 +23,23 @@ def evaluate_recommendations_command(
 
     Recommendations are judged by where the item stood that a user chose next and liked, among all they did not have.
     """
-    try:
+    with told_plainly(UnreadableFile), spinning("reading ratings") as say:
         history = rating_history(file)
-    except UnreadableFile as failure:
-        Console(stderr=True).print(str(failure), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from failure
-    # River takes seconds to import, which the other commands are spared.
-    from streams.rating_evaluation import evaluate_recommendations
+        # River takes seconds to import, which the other commands are spared.
+        from streams.rating_evaluation import evaluate_recommendations
 
-    with _watched() as told:
-        result = evaluate_recommendations(history, rank_every, told)
+        result = evaluate_recommendations(history, rank_every, _counted(say))
     if as_json:
         typer.echo(orjson.dumps(result))
     else:
-        Console().print(_table(result, file.name))
+        Console().print(measured(result, file.name))
 
 
-def _table(result: dict[str, Any], title: str) -> Table:
-    table = Table("measure", "value", title=title)
-    for name, value in result.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else f"{value:,}")
-    return table
+def _counted(say: Callable[[str], None]) -> Callable[[str, int], None]:
+    gone_through: Tally[str] = Tally()
 
+    def told(what: str, more: int) -> None:
+        gone_through[what] += more
+        say(f"{what}: {gone_through[what]:,} ratings")
 
-@contextmanager
-def _watched() -> Iterator[Any]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"))
-    with Progress(*columns, TimeElapsedColumn(), transient=True, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def told(what: str, more: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=None)
-            bar.advance(tasks[what], more)
-
-        yield told
+    return told
