@@ -1,5 +1,6 @@
 -- What analysts ask about offers. As in analytics.sql, times that a message has as milliseconds are EPHEMERAL and rest
--- as DateTime64; a slot's `rewarded`, which a message leaves out where it is true, is told in the stored slots.
+-- as DateTime64; a slot's `rewarded`, which a message leaves out where it is true, is told in the stored slots. What
+-- somebody else decided is a ranking for each offer they showed, under one id: `logged` tells those apart.
 
 CREATE TABLE IF NOT EXISTS rankings
 (
@@ -50,9 +51,10 @@ CREATE TABLE IF NOT EXISTS rankings
     refused Map(String, String) CODEC(ZSTD(3)),
     degraded Bool DEFAULT false,
     shown Bool DEFAULT false,
+    logged String DEFAULT if(shown, filled[1].offer, ''),
     inserted_at DateTime('UTC') DEFAULT now('UTC')
 )
-ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, event_id)
+ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, event_id, logged)
 TTL inserted_at + INTERVAL 13 MONTH;
 
 CREATE TABLE IF NOT EXISTS rewards
@@ -118,7 +120,7 @@ ENGINE = ReplacingMergeTree(counted) PARTITION BY toYYYYMM(at) ORDER BY (tenant,
 TTL inserted_at + INTERVAL 13 MONTH;
 
 CREATE OR REPLACE VIEW v_rankings AS
-SELECT at AS event_time, filled AS slots, * EXCEPT (at, filled, inserted_at) FROM rankings FINAL;
+SELECT at AS event_time, filled AS slots, * EXCEPT (at, filled, logged, inserted_at) FROM rankings FINAL;
 
 CREATE OR REPLACE VIEW v_rewards AS
 SELECT at AS event_time, matured AS matured_at, * EXCEPT (at, matured, inserted_at) FROM rewards FINAL;
@@ -129,6 +131,7 @@ SELECT at AS event_time, learned AS learned_through, * EXCEPT (at, learned, inse
 CREATE OR REPLACE VIEW v_offer_usage AS
 SELECT at AS event_time, * EXCEPT (at, counted, inserted_at) FROM offer_usage FINAL;
 
+-- `choices` is how many candidates there were, `highest` the chance that the highest score alone would have chosen this.
 CREATE OR REPLACE VIEW v_slots AS
 SELECT
     tenant,
@@ -148,12 +151,14 @@ SELECT
     policy,
     model,
     version,
-    degraded
+    degraded,
+    length(candidates) AS choices,
+    if(score = arrayMax(scores), 1 / countEqual(scores, score), 0) AS highest
 FROM v_rankings
 ARRAY JOIN slots AS slot, arrayEnumerate(slots) AS position;
 
--- Slots that were shown, and what the customer did within the time to redeem, which begins when a slot is shown. What
--- tells no decision counts for each decision on its offer, as it does in learning.
+-- Slots that were shown, and what the customer did with their offers within the time to redeem, which begins when a
+-- slot is shown. What tells no decision counts for each decision on its offer, as it does in learning.
 CREATE OR REPLACE VIEW v_impressions AS
 WITH
     did AS
@@ -239,10 +244,9 @@ WITH decided AS
         i.model AS model,
         w.label AS reward,
         i.propensity AS propensity,
-        length(r.candidates) AS choices,
-        r.candidates[indexOf(r.scores, arrayMax(r.scores))] = i.offer AS best
+        i.choices AS choices,
+        i.highest AS highest
     FROM v_impressions AS i
-    INNER JOIN v_rankings AS r ON r.tenant = i.tenant AND r.event_id = i.decision
     LEFT JOIN v_rewards AS w ON w.tenant = i.tenant AND w.model = i.model AND w.decision = i.decision AND w.offer = i.offer
     WHERE i.position = 1 AND (NOT i.rewarded OR w.event_id != '')
 )
@@ -259,5 +263,5 @@ SELECT
 FROM decided
 ARRAY JOIN
     ['as logged', 'at random', 'highest score'] AS target,
-    [1, 1 / choices / propensity, best / propensity] AS weight
+    [1, 1 / choices / propensity, highest / propensity] AS weight
 GROUP BY tenant, model, target;

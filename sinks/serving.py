@@ -18,7 +18,7 @@
 
 Values are JSON as it stands on the topics. The order before a newest value is 26 digits: the event time (a model's
 version, how much a usage has counted), then the CRC-32 of the value, so that one of two values of the same millisecond
-wins, whichever comes first.
+wins, whichever comes first. A decision of somebody else has the offer that was told of last.
 The tenant is percent-encoded, which keeps one tenant's keys out of another's. No write needs two keys of one slot, so
 on Redis Cluster each result may be applied by itself; on one node a whole batch goes in one script.
 """

@@ -77,6 +77,19 @@ def test_what_somebody_else_showed_is_an_impression_by_its_event_id(client: Any)
     assert rows(client, "SELECT decision, policy FROM v_impressions") == [("c1", "logged")]
 
 
+def test_what_somebody_else_showed_under_one_id_is_all_kept(client: Any) -> None:
+    for offer in ("coffee", "tea", "coffee"):
+        keep(client, ranking("theirs", slots=(slot(offer),), policy="logged", shown=True))
+    keep(client, *(click(f"c-{offer}", "impression", decision_id="theirs", offer=offer) for offer in ("coffee", "tea")))
+    assert rows(client, "SELECT offer, position FROM v_impressions ORDER BY offer") == [("coffee", 1), ("tea", 1)]
+
+
+def test_the_highest_score_shares_its_chance_with_its_equals(client: Any) -> None:
+    three = (slot(score=0.4), slot("books", score=0.4), slot("tea", score=0.1))
+    keep(client, ranking(slots=three, scores=(0.4, 0.4, 0.1)))
+    assert rows(client, "SELECT choices, highest FROM v_slots ORDER BY position") == [(3, 0.5), (3, 0.5), (3, 0)]
+
+
 @pytest.mark.parametrize(
     ("told", "counted"),
     [
@@ -107,7 +120,7 @@ def test_policies_are_worth_what_the_evaluation_says(client: Any) -> None:
         offer, redeemed = ("books", "coffee", "tea")[action], chance.random() < scores[action]
         log.append((action, redeemed, chances[action], best))
         messages += [
-            ranking(f"d{n}", slots=(slot(offer, propensity=chances[action]),), scores=scores),
+            ranking(f"d{n}", slots=(slot(offer, score=scores[action], propensity=chances[action]),), scores=scores),
             click(f"c{n}", "impression", offer=offer, decision_id=f"d{n}"),
             offer_example(f"d{n}", offer=offer, label=redeemed, decision=f"d{n}"),
         ]
