@@ -1,7 +1,8 @@
-"""The demo's run: a small simulated world, or somebody's file, through the whole pipeline in this process."""
+"""The demo's run: a small simulated world, or somebody's file, through both pipelines in this process."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sinks.analytics import AnalyticsSink
 from streams.assembly import pipeline
 from streams.inbound import CODE_VERSION
 from streams.mappings import Mapping, records
+from streams.offer_simulator import Customers
 from streams.replay import Replay
 from streams.result_stores import ResultStores
 from streams.sealing import Seal
@@ -27,7 +29,37 @@ DAYS = 60
 LEAST_CUSTOMERS = 50
 CHUNK = 250
 
-VIEWS = ("events", "features", "scores", "alerts", "labels", "model_versions", "dead_letters")
+VIEWS = (
+    *("events", "features", "scores", "alerts", "labels", "model_versions", "dead_letters"),
+    *("rankings", "rewards", "ranker_versions", "offer_usage"),
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What happens whatever the pipeline says, and customers who answer it; those of a file say what is in it."""
+
+    records: Iterable[AnyRecord]
+    customers: Customers | None = None
+
+    def happening(self) -> Iterator[AnyRecord]:
+        """Yield everything by time, as it depends on what has been heard by then."""
+        return iter(self.records) if self.customers is None else self.customers.among(self.records)
+
+    def hear(self, said: AnyRecord) -> None:
+        """Let the customers know of something the pipeline says."""
+        if self.customers is not None:
+            self.customers.hear(said)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests of the customers have no ranking yet."""
+        return 0 if self.customers is None else self.customers.waiting
+
+    @property
+    def random_rate(self) -> float | None:
+        """The rate at which offers shown at random would be redeemed; None where nobody knows."""
+        return None if self.customers is None else self.customers.random_rate
 
 
 def demo_world(events: int, seed: int) -> World:
@@ -90,19 +122,18 @@ def first(events: int, sources: Iterable[AnyRecord]) -> Iterator[AnyRecord]:
 
 
 async def run(
-    settings: Settings, sources: Iterable[AnyRecord], analytics: AnalyticsSink, tally: Tally, show: Callable[[], None]
+    settings: Settings, sources: Sources, analytics: AnalyticsSink, tally: Tally, show: Callable[[], None]
 ) -> None:
-    """Step the records, keep them and what is said in Redis and ClickHouse, and return once all of it rests there.
+    """Step what happens, keep it and what is said in Redis and ClickHouse, and return once all of it rests there.
 
     `show` is called every few hundred events. Raises SinkBusy when a store stays away.
     """
     engine = Replay(pipeline(settings))
     redis = Redis.from_url(settings.redis)
     stores = ResultStores(redis, analytics)
-    remaining = iter(sources)
+    remaining = sources.happening()
     try:
-        while chunk := list(islice(remaining, CHUNK)):
-            taken = list(_stepped(engine, chunk))
+        while taken := list(_stepped(engine, islice(remaining, CHUNK), sources.hear)):
             for record in taken:
                 tally.take(record)
             await stores.keep(taken, {name: task.reached for name, task in engine.tasks.items()})
@@ -112,7 +143,10 @@ async def run(
         await redis.aclose()
 
 
-def _stepped(engine: Replay, chunk: Sequence[AnyRecord]) -> Iterator[AnyRecord]:
-    for record in chunk:
+def _stepped(engine: Replay, records: Iterable[AnyRecord], hear: Callable[[AnyRecord], None]) -> Iterator[AnyRecord]:
+    """Yield each record and what is said of it, which is heard before the next record is asked for."""
+    for record in records:
         yield record
-        yield from engine.step(record)
+        for said in engine.step(record):
+            hear(said)
+            yield said

@@ -6,16 +6,19 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Condition
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from schemas.records import AnyRecord, AnyTopic, Record
+from schemas.offer_topics import OFFER_EXAMPLES, RANKERS, RANKINGS
+from schemas.records import DAY, AnyRecord, AnyTopic, Record
 from schemas.topics import ALERTS, BY_NAME, EXAMPLES, MODELS, SCORES
 from sinks.analytics import Client, query
+from streams.demo import Sources
 from streams.publish import Published, publish
 from streams.services.errors import ServiceFailed
 from streams.services.ports import free_port
@@ -23,7 +26,7 @@ from streams.settings import Settings
 from streams.tally import Tally
 from streams.topic_admin import create_topics
 
-FOLLOWED: tuple[AnyTopic, ...] = (SCORES, ALERTS, EXAMPLES, MODELS)
+FOLLOWED: tuple[AnyTopic, ...] = (SCORES, ALERTS, EXAMPLES, MODELS, RANKINGS, OFFER_EXAMPLES, RANKERS)
 START_SECONDS = 60.0
 QUIET_SECONDS = 2.0
 LOST_SECONDS = 30.0
@@ -54,13 +57,53 @@ def workforce(settings: Settings, folder: Path) -> Iterator[None]:
             process.wait(GRACE_SECONDS)
 
 
-def run(
-    settings: Settings, sources: Iterable[AnyRecord], analytics: Client, tally: Tally, show: Callable[[], None]
-) -> None:
+class Conversation:
+    """What happens and what is said of it, of which one thread asks for the former and another tells the latter.
+
+    A day begins once each request of the day before has its ranking: what comes of that is not much too late then.
+    """
+
+    def __init__(self, sources: Sources, tally: Tally, show: Callable[[], None]) -> None:
+        self.tally = tally
+        self.show = show
+        self._sources = sources
+        self._turn = Condition()
+
+    def happening(self) -> Iterator[AnyRecord]:
+        """Yield everything to publish, and count it. Raises ServiceFailed when rankings fail to come."""
+        today = 0
+        remaining = self._sources.happening()
+        while (record := self._next(remaining)) is not None:
+            if record.time // DAY > today:
+                today = record.time // DAY
+                self._await_answers()
+            yield record
+
+    def hear(self, said: AnyRecord) -> None:
+        """Take in and count something that was said."""
+        with self._turn:
+            self._sources.hear(said)
+            self.tally.take(said)
+            self._turn.notify()
+
+    def _next(self, remaining: Iterator[AnyRecord]) -> AnyRecord | None:
+        with self._turn:
+            if (record := next(remaining, None)) is not None:
+                self.tally.take(record)
+            return record
+
+    def _await_answers(self) -> None:
+        with self._turn:
+            if not self._turn.wait_for(lambda: not self._sources.waiting, LOST_SECONDS):
+                raise ServiceFailed(f"{self._sources.waiting:,} requests for offers, and no ranking for 30 s")
+
+
+def run(settings: Settings, sources: Sources, analytics: Client, tally: Tally, show: Callable[[], None]) -> None:
     """Publish the records and follow what is said of them, until all of it is said and rests in ClickHouse."""
+    conversation = Conversation(sources, tally, show)
     with ThreadPoolExecutor(1) as pool, closing(_consumer(settings.kafka)) as consumer:
-        publishing = pool.submit(publish, _counted(sources, tally), settings.kafka)
-        _follow(consumer, publishing, tally, show)
+        publishing = pool.submit(publish, conversation.happening(), settings.kafka)
+        _follow(consumer, publishing, conversation)
         publishing.result()
     deadline = time.monotonic() + LOST_SECONDS
     while _rows(analytics) < tally.scores + tally.alerts + tally.matured and time.monotonic() < deadline:
@@ -106,20 +149,14 @@ def _log(folder: Path, command: str) -> Path:
     return folder / "logs" / f"{command}.log"
 
 
-def _counted(sources: Iterable[AnyRecord], tally: Tally) -> Iterator[AnyRecord]:
-    for record in sources:
-        tally.take(record)
-        yield record
-
-
-def _follow(consumer: Consumer, publishing: Future[Published], tally: Tally, show: Callable[[], None]) -> None:
-    """Count what is said until all payments have their score and nothing more comes. Raises ServiceFailed."""
-    heard = time.monotonic()
+def _follow(consumer: Consumer, publishing: Future[Published], conversation: Conversation) -> None:
+    """Hear what is said until all payments have their score and nothing more comes. Raises ServiceFailed."""
+    heard, tally = time.monotonic(), conversation.tally
     while True:
         found = _said(consumer)
         for record in found:
-            tally.take(record)
-        show()
+            conversation.hear(record)
+        conversation.show()
         if found or not publishing.done():
             heard = time.monotonic()
         quiet = time.monotonic() - heard

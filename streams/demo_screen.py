@@ -12,24 +12,30 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from streams.offer_tally import OfferTally
 from streams.tally import Tally
 
 STYLES = {"decline": "bold red", "review": "yellow"}
 
 
 def progress(tally: Tally, expected: int | None) -> RenderableType:
-    """Return how far a run is, its newest alerts with their reasons, and how good its model has been."""
+    """Return how far a run is, its newest alerts and rankings with their reasons, and how good its models have been."""
     parts: list[RenderableType] = [_counts(tally)]
     if expected:
         parts.append(ProgressBar(total=expected, completed=tally.events))
-    return Panel(Group(*parts, _alerts(tally), _model(tally)), title="headrace demo", border_style="cyan")
+    parts += [_alerts(tally), _model(tally)]
+    if tally.offers.newest:
+        parts += [_rankings(tally.offers), _ranker(tally.offers)]
+    return Panel(Group(*parts), title="headrace demo", border_style="cyan")
 
 
 def summary(result: Mapping[str, Any]) -> RenderableType:
     """Return the run's figures as a table."""
     table = Table("measure", "value", title="What came of it", box=None, title_justify="left")
     for name, value in result.items():
-        table.add_row(name.replace("_", " "), _figure(value))
+        figures = {f"{name}: {each}": of for each, of in value.items()} if isinstance(value, Mapping) else {name: value}
+        for each, figure in figures.items():
+            table.add_row(each.replace("_", " "), _figure(figure))
     return table
 
 
@@ -38,6 +44,8 @@ def to_try(api: str, sample: Mapping[str, str]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_row("read a score", f"curl {api}/scores/{sample['event_id']}")
     table.add_row("a customer", f"curl {api}/users/{sample['user']}/risk")
+    if "ranking" in sample:
+        table.add_row("their offers", f"curl {api}/users/{sample['ranking']}/offers")
     table.add_row("all routes", f"{api}/docs")
     table.add_row("explain it", f"headrace explain {sample['event_id']}")
     table.add_row("in SQL", 'headrace sql "SELECT decision, count() FROM v_scores GROUP BY 1"')
@@ -82,6 +90,26 @@ def _model(tally: Tally) -> Text:
     )
     learned = f"model {version.model}@{version.version} has learned {version.examples:,} outcomes"
     return Text(f"{learned}, {version.frauds:,} of them fraud   {measured}", style="green")
+
+
+def _rankings(offers: OfferTally) -> Table:
+    table = Table("event time", "customer", "first offer", "chance", "of", "why", box=None, expand=True)
+    for ranking in offers.newest:
+        first = ranking.slots[0]
+        why = first.reasons[0].text if first.reasons else "–"
+        found = (moment(ranking.event_time), ranking.user, first.offer, f"{first.score:.0%}")
+        table.add_row(*map(escape, (*found, str(len(ranking.candidates)), why)))
+    return table
+
+
+def _ranker(offers: OfferTally) -> Text:
+    rate = offers.reward_rate
+    redeemed = "" if rate is None else f"   {rate:.1%} of what was shown was redeemed"
+    if offers.version is None:
+        return Text(f"no ranker yet, after {offers.rankings:,} rankings{redeemed}", style="dim")
+    version = offers.version
+    learned = f"ranker {version.model}@{version.version} has learned what became of {version.examples:,} offers"
+    return Text(f"{learned}{redeemed}", style="green")
 
 
 def _figure(value: float | None) -> str:

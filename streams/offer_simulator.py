@@ -47,6 +47,7 @@ class Customers:
         self._requests = _requests(world, requests_per_day, slots)
         self._pending: list[tuple[int, int, AnyRecord]] = []
         self._number = 0
+        self._unanswered: set[str] = set()
         self._tired: dict[tuple[int, int], tuple[float, int]] = {}
         self._by_chance: dict[tuple[str, str], float] = {}
         self._learned: list[float] = []
@@ -62,6 +63,11 @@ class Customers:
         """
         return float(np.mean(self._learned)) if self._learned else None
 
+    @property
+    def waiting(self) -> int:
+        """How many requests have no ranking yet."""
+        return len(self._unanswered)
+
     def among(self, records: Iterable[AnyRecord]) -> Iterator[AnyRecord]:
         """Yield records, which come by time, and between them what the customers do; end with the records."""
         for each in records:
@@ -73,13 +79,15 @@ class Customers:
         while self._pending and self._pending[0][0] <= time:
             each = heappop(self._pending)[2]
             if each.topic is OFFER_REQUESTS:
+                self._unanswered.add(each.id)
                 self._ask()
             yield each
 
     def hear(self, said: AnyRecord) -> None:
-        """Take in what the pipeline says: a ranking is looked at, and an example is one more to compare."""
+        """Take in what the pipeline says: an answer is looked at, once, and an example is one more to compare."""
         match said.message:
-            case Ranking(shown=False) as ranking:
+            case Ranking(shown=False) as ranking if ranking.event_id in self._unanswered:
+                self._unanswered.remove(ranking.event_id)
                 self._look(ranking)
             case OfferExample() as example:
                 if (by_chance := self._by_chance.pop((example.decision, example.offer), None)) is not None:

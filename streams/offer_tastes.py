@@ -23,6 +23,9 @@ CATEGORIES = ("groceries", "restaurants", "fuel", "pharmacy", "electronics", "cl
 DEALS = (("bogo", 8, 8, 7), ("discount", 3, 15, 5), ("discount", 12, 60, 10))
 """The offers of each category: the kind, the reward, the least spend, and for how many days it can be redeemed."""
 
+EARNED = 2
+"""What a redemption earns beyond its reward, of any offer: the one most likely to be redeemed is worth the most."""
+
 CONSENT = "personal-offers"
 """What a customer must have agreed to for the last deal of each category; one in twenty has not."""
 
@@ -47,7 +50,7 @@ def _offer(world: World, category: str, deal: int) -> Offer:
         reward_unit=world.currency,
         minimum_spend=str(minimum),
         duration_days=days,
-        margin=str(reward + minimum // 5),
+        margin=str(reward + EARNED),
         channels=("mobile", "email") if deal else ("mobile", "web"),
         shows_per_week=2,
         consent=CONSENT if deal == len(DEALS) - 1 else None,
@@ -100,10 +103,10 @@ def _by_category(people: Population, chance: Generator) -> Floats:
 def _by_deal(people: Population, age: Ints, chance: Generator) -> Floats:
     customers, weekly = len(age), 7 * people.rate * people.usual
     reward, least, days = (np.array([deal[at] for deal in DEALS], np.float64) for at in (1, 2, 3))
-    by_age = (age[:, np.newaxis] - 45) / 15 * np.array([1.0 if kind == "bogo" else -0.4 for kind, *_ in DEALS])
+    by_age = (age[:, np.newaxis] - 45) / 15 * np.array([1.5 if kind == "bogo" else -0.7 for kind, *_ in DEALS])
     greed = chance.normal(1.0, 0.7, (customers, 1)) * np.log(reward / 6)
     effort = np.log1p(least / (weekly[:, np.newaxis] * days / 7))
-    odds: Floats = by_age + greed - 1.2 * effort - 0.8
+    odds: Floats = by_age + greed - 1.6 * effort - 0.4
     return odds
 
 

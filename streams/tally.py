@@ -9,6 +9,7 @@ from online_models.metrics import average_precision, roc_auc
 from schemas.records import AnyRecord
 from schemas.results import Alert, DeadLetter, Example, FraudScore, ModelVersion
 from schemas.topics import TRANSACTIONS
+from streams.offer_tally import OfferTally
 
 NEWEST_ALERTS = 8
 
@@ -25,6 +26,7 @@ class Tally:
         self.newest: deque[Alert] = deque(maxlen=NEWEST_ALERTS)
         self.score: FraudScore | None = None
         self.version: ModelVersion | None = None
+        self.offers = OfferTally()
         self._champion = champion
         self._labels: list[bool] = []
         self._scores: list[float] = []
@@ -34,6 +36,7 @@ class Tally:
         """Count one record."""
         self._counted = perf_counter()
         self._started = self._started or self._counted
+        self.offers.take(record)
         match record.message:
             case FraudScore() as score:
                 self.scores += 1

@@ -27,6 +27,7 @@ from streams.demo_screen import progress, summary, to_try
 from streams.files import UnreadableFile
 from streams.mappings import Mapping as FileMapping
 from streams.mappings import MappingError
+from streams.offer_simulator import Customers
 from streams.running import demo_folder
 from streams.services.errors import ServiceFailed
 from streams.services.ports import free_port, is_free
@@ -63,15 +64,15 @@ class Plan:
         """The services it needs."""
         return tuple(part for part in Part if self.kafka or part is not Part.KAFKA)
 
-    def records(self, settings: Settings) -> Iterator[Any]:
-        """Yield the records to run."""
+    def sources(self, settings: Settings) -> demo.Sources:
+        """Return what to run; offers are asked for by simulated customers only."""
         if self.file:
             mapping = FileMapping.load(self.mapping) if self.mapping else None
             records = demo.from_file(self.file, mapping, settings)
-            return demo.first(self.events, records) if self.events else records
+            return demo.Sources(demo.first(self.events, records) if self.events else records)
         events = self.events or EVENTS
-        tokeniser = Tokeniser({"1": settings.key("tokens")})
-        return demo.first(events, demo.simulated(demo.demo_world(events, self.seed), tokeniser))
+        world, tokeniser = demo.demo_world(events, self.seed), Tokeniser({"1": settings.key("tokens")})
+        return demo.Sources(demo.first(events, demo.simulated(world, tokeniser)), Customers(world))
 
 
 def demo_command(
@@ -83,21 +84,22 @@ def demo_command(
     no_serve: Annotated[bool, typer.Option("--no-serve", help="End after the run, services included.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Run card payments through the pipeline, watch them being scored, then read the results over HTTP.
+    """Run card payments and offers through the pipelines, watch them, then read the results over HTTP.
 
-    A real Redis and the ClickHouse engine start in .headrace/demo, in place of an earlier demo's; the pipeline runs in
+    A real Redis and the ClickHouse engine start in .headrace/demo, in place of an earlier demo's; the pipelines run in
     this process. `auc` and `average_precision` are progressive: over the payments whose outcome became known during
-    the run, each with the score it got when it came. `clickhouse_rows` are the rows of all views.
+    the run, each with the score it got when it came. `offers` has the share of what was shown that was redeemed, beside
+    what a random choice would have come to. `clickhouse_rows` are the rows of all views.
     """
     settings, console = Settings(), Console(stderr=as_json)
     plan, tally = Plan(file, mapping, events, seed, kafka), Tally(settings.champion)
     refusals = (ServiceFailed, SinkBusy, MappingError, UnreadableFile, KafkaAway, Undelivered)
     with _until_interrupted(), told_plainly(*refusals):
-        records = plan.records(settings)
+        sources = plan.sources(settings)
         with _services(settings, plan, console) as found:
             with _shown(console, tally, plan.expected) as show:
-                _run(plan, found, records, tally, show)
-            result = summarised(tally, found)
+                _run(plan, found, sources, tally, show)
+            result = summarised(tally, found, sources.random_rate)
             if as_json:
                 typer.echo(msgspec.json.encode(result))
             else:
@@ -106,7 +108,7 @@ def demo_command(
                 _serve(found, console, tally)
 
 
-def summarised(tally: Tally, settings: Settings) -> dict[str, Any]:
+def summarised(tally: Tally, settings: Settings, random_rate: float | None) -> dict[str, Any]:
     """Return the figures of a run, with what really rests in ClickHouse and Redis."""
     client = client_for(settings.clickhouse)
     counts = " UNION ALL ".join(f"SELECT count() AS n FROM v_{view}" for view in demo.VIEWS)
@@ -121,6 +123,7 @@ def summarised(tally: Tally, settings: Settings) -> dict[str, Any]:
         **tally.quality(),
         "clickhouse_rows": query(client, f"SELECT sum(n) FROM ({counts})").rows[0][0],
         "redis_scores": served,
+        "offers": tally.offers.summary(random_rate),
     }
 
 
@@ -146,13 +149,13 @@ def _services(settings: Settings, plan: Plan, console: Console) -> Iterator[Sett
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(plan: Plan, settings: Settings, records: Iterator[Any], tally: Tally, show: Callable[[], None]) -> None:
+def _run(plan: Plan, settings: Settings, sources: demo.Sources, tally: Tally, show: Callable[[], None]) -> None:
     client = client_for(settings.clickhouse)
     create_schema(client)
     if plan.kafka:
-        demo_live.run(settings, records, client, tally, show)
+        demo_live.run(settings, sources, client, tally, show)
     else:
-        asyncio.run(demo.run(settings, records, AnalyticsSink(client), tally, show))
+        asyncio.run(demo.run(settings, sources, AnalyticsSink(client), tally, show))
 
 
 @contextmanager
@@ -182,7 +185,9 @@ def _serve(settings: Settings, console: Console, tally: Tally) -> None:
 
 def _sample(tally: Tally) -> Mapping[str, str]:
     about = tally.newest[0] if tally.newest else tally.score
-    return {"event_id": about.event_id, "user": about.user} if about else {"event_id": "tx-1", "user": "c-1"}
+    found = {"event_id": about.event_id, "user": about.user} if about else {"event_id": "tx-1", "user": "c-1"}
+    ranked = tally.offers.newest
+    return found | {"ranking": ranked[0].user} if ranked else found
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""The demo runs payments through the whole pipeline and tells what came of them."""
+"""The demo runs payments and offers through both pipelines and tells what came of them."""
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from typer.testing import CliRunner, Result
 from schemas.privacy import Tokeniser
 from schemas.records import DAY, AnyRecord
 from schemas.topics import DEAD_LETTERS, TRANSACTIONS
-from streams.assembly import fraud_pipeline
-from streams.demo import demo_world, first, from_file, simulated
+from streams.assembly import fraud_pipeline, offer_pipeline
+from streams.demo import Sources, demo_world, first, from_file, simulated
+from streams.demo_live import Conversation
 from streams.demo_screen import progress, summary, to_try
 from streams.main import app
-from streams.replay import replay
+from streams.offer_simulator import Customers
+from streams.replay import Replay, replay
+from streams.services.errors import ServiceFailed
 from streams.services.supervisor import Part, down, status, up
 from streams.settings import Settings
 from streams.tally import Tally
@@ -32,6 +36,16 @@ SUMMARY = [
     "average_precision",
     "clickhouse_rows",
     "redis_scores",
+    "offers",
+]
+OFFERS = [
+    "requests",
+    "rankings",
+    "impressions",
+    "redemptions",
+    "reward_rate",
+    "random_rate",
+    "ranker_version",
 ]
 
 
@@ -44,6 +58,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def payments(events: int) -> list[AnyRecord]:
     return list(first(events, simulated(demo_world(events, 1), Tokeniser({"1": b"key"}))))
+
+
+@cache
+def asked(events: int) -> tuple[Tally, Sources]:
+    """Return what payments and offers came to, of customers who ask often."""
+    customers = Customers(demo_world(events, 1), requests_per_day=0.6)
+    tally, sources, engine = Tally("fraud"), Sources(payments(events), customers), Replay(offer_pipeline(Settings()))
+    for record in sources.happening():
+        tally.take(record)
+        for said in engine.step(record):
+            sources.hear(said)
+            tally.take(said)
+    return tally, sources
 
 
 def run(*arguments: str) -> Result:
@@ -122,10 +149,47 @@ def test_the_screen_shows_the_newest_alerts_with_their_reasons_and_the_model() -
 def test_the_summary_and_what_to_try_name_what_there_is() -> None:
     console = Console(width=160)
     with console.capture() as captured:
-        console.print(summary({"events": 20_000, "auc": 0.81234, "average_precision": None}))
-        console.print(to_try("http://127.0.0.1:8000", {"event_id": "tx-7", "user": "ann"}))
+        console.print(summary({"events": 20_000, "auc": 0.81234, "average_precision": None, "offers": {"requests": 7}}))
+        console.print(to_try("http://127.0.0.1:8000", {"event_id": "tx-7", "user": "ann", "ranking": "bob"}))
     text = captured.get()
     assert all(part in text for part in ("20,000", "0.8123", "–", "http://127.0.0.1:8000/scores/tx-7", "explain tx-7"))
+    assert all(part in text for part in ("offers: requests", "/users/bob/offers"))
+
+
+def test_customers_are_shown_what_is_ranked_and_what_comes_of_it_is_learned() -> None:
+    tally, sources = asked(2_500)
+    found = tally.offers.summary(sources.random_rate)
+    assert list(found) == OFFERS
+    assert found["requests"] == found["rankings"] > 400
+    assert found["impressions"] > 2 * found["rankings"]
+    assert 0 < found["random_rate"] < found["reward_rate"] < 1
+    assert found["ranker_version"] > 0
+    assert sources.waiting == 0
+
+
+def test_the_screen_shows_the_newest_rankings_and_how_much_was_redeemed() -> None:
+    early, late = (asked(events)[0] for events in (150, 2_500))
+    assert "no ranker yet" in shown(early, None)
+    text = shown(late, None)
+    assert late.offers.newest[0].user in text
+    assert all(part in text for part in ("ranker offers@", "of what was shown was redeemed"))
+
+
+def test_a_file_has_nobody_who_asks_for_offers() -> None:
+    tally, sources = Tally("fraud"), Sources(payments(20))
+    assert [each.topic for each in sources.happening()].count(TRANSACTIONS) == 20
+    assert (sources.waiting, sources.random_rate) == (0, None)
+    assert tally.offers.summary(None)["reward_rate"] is None
+    assert "ranker" not in shown(tally, 20)
+
+
+def test_a_day_begins_once_the_requests_of_the_one_before_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.demo_live.LOST_SECONDS", 0.01)
+    world = demo_world(300, 1)
+    conversation = Conversation(Sources(payments(300), Customers(world)), Tally("fraud"), lambda: None)
+    published: list[AnyRecord] = []
+    with pytest.raises(ServiceFailed, match="requests for offers, and no ranking"):
+        published.extend(conversation.happening())
 
 
 @pytest.mark.live
@@ -134,6 +198,8 @@ def test_the_demo_prints_one_object_and_ends_its_services(folder: Path) -> None:
     assert told.exit_code == 0, told.stderr
     result = json.loads(told.stdout)
     assert list(result) == SUMMARY
+    assert list(result["offers"]) == OFFERS
+    assert result["offers"]["rankings"] == result["offers"]["requests"]
     assert (result["events"], result["scores"], result["redis_scores"]) == (EVENTS, EVENTS, EVENTS)
     assert result["clickhouse_rows"] >= 3 * EVENTS
     assert not any(health.running for health in status(folder).values())

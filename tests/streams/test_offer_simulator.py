@@ -164,13 +164,32 @@ def test_a_customer_tires_of_what_is_always_the_same() -> None:
 def test_before_anything_is_learned_there_is_nothing_to_compare_with() -> None:
     customers = Customers(WORLD)
     assert customers.random_rate is None
-    request = next(record for record in customers.until(2**60) if record.topic is OFFER_REQUESTS)
-    customers.hear(example(ranking(request.message, alike(request.message)), 0))
+    request = asked(customers)
+    customers.hear(example(ranking(request, alike(request)), 0))
     assert customers.random_rate is None
 
 
+def asked(customers: Customers) -> OfferRequest:
+    """Return the first request there is."""
+    for record in customers.until(2**60):
+        if isinstance(record.message, OfferRequest):
+            return record.message
+    raise AssertionError("nobody asks")
+
+
 def test_what_somebody_else_showed_is_not_answered_here() -> None:
-    customers = Customers(WORLD, requests_per_day=0.0)
-    request = OfferRequest(event_id="ask-1", event_time=WORLD.start, user="c000001")
-    customers.hear(Record(RANKINGS, ranking(request, alike(request), shown=True), "ask-1>offers.0"))
-    assert {record.topic for record in customers.until(2**60)} == {OFFERS, PROFILES}
+    customers = Customers(WORLD)
+    request = asked(customers)
+    customers.hear(Record(RANKINGS, ranking(request, alike(request), shown=True), "d-1"))
+    customers.hear(Record(RANKINGS, ranking(request, alike(request)), "d-1"))
+    customers.hear(Record(RANKINGS, ranking(request, alike(request)), "said again"))
+    assert kinds(list(customers.until(2**60)))["impression"] == 3
+
+
+def test_a_customer_waits_for_an_answer_until_it_is_there() -> None:
+    customers = Customers(WORLD)
+    assert customers.waiting == 0
+    request = asked(customers)
+    assert customers.waiting == 1
+    customers.hear(Record(RANKINGS, ranking(request, alike(request)), "d-1"))
+    assert customers.waiting == 0
