@@ -11,7 +11,7 @@ endif
 export HEADRACE_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench services-up services-down fmt sync
+.PHONY: help demo test check bench chaos services-up services-down fmt sync
 
 help: ## tell the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -33,6 +33,10 @@ check: sync ## all that continuous integration runs, peers of the benchmarks inc
 bench: $(filter $(LOCAL_UV),$(UV)) ## every benchmark beside its peers
 	$(UV) sync --frozen --all-groups
 	$(RUN) headrace bench all $(ARGS)
+
+chaos: sync ## every fault drill: 50 seeds of the failpoints, 10 of the others; goes on where it was broken off
+	$(RUN) headrace chaos run kill-worker --seeds 50 --resume $(ARGS)
+	$(RUN) headrace chaos run --seeds 10 --resume $(ARGS)
 
 services-up: sync ## a real Kafka broker, Redis and ClickHouse engine, in .headrace/
 	$(RUN) headrace services up $(ARGS)

@@ -1,6 +1,6 @@
 """A campaign: every scenario under every seed, each result written down as soon as it is there."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -42,7 +42,9 @@ class Campaign:
     def run(self, tell: Tell) -> list[Result]:
         """Run all drills that are missing and return the result of each scenario. Raises ServiceFailed."""
         notes = Notes(self.folder / "results.jsonl")
-        known = notes.read() if self.resume else notes.clear()
+        if not self.resume:
+            notes.forget({scenario.name for scenario in self.scenarios})
+        known = notes.read()
         missing = [drill for drill in self.drills() if self._named(*drill) not in known]
         if missing:
             with own_stage() as stage:
@@ -55,6 +57,12 @@ class Campaign:
             summary(each.name, [known[self._named(each, seed)] for seed in range(1, self.seeds + 1)], each.fences)
             for each in self.scenarios
         ]
+
+    def kept(self) -> list[Result]:
+        """Return what the notes tell by now of each scenario that was run."""
+        known = Notes(self.folder / "results.jsonl").read().values()
+        found = {each: [verdict for verdict in known if verdict.scenario == each.name] for each in self.scenarios}
+        return [summary(each.name, verdicts, each.fences) for each, verdicts in found.items() if verdicts]
 
     def drills(self) -> Iterator[tuple[Scenario, int]]:
         """Yield every scenario with every seed."""
@@ -87,22 +95,25 @@ class Notes:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def clear(self) -> dict[tuple[str, int, int], Verdict]:
-        """Forget everything."""
-        self._path.unlink(missing_ok=True)
-        return {}
+    def forget(self, scenarios: Collection[str]) -> None:
+        """Drop what was found of some scenarios."""
+        kept = [note for note in self._notes() if note.verdict.scenario not in scenarios]
+        if self._path.exists():
+            self._path.write_bytes(b"".join(msgspec.json.encode(note) + b"\n" for note in kept))
 
     def read(self) -> dict[tuple[str, int, int], Verdict]:
         """Return the verdicts by scenario, seed and number of events; a last line that was broken off is cut."""
-        written = self._path.read_bytes() if self._path.exists() else b""
-        whole = written[: written.rfind(b"\n") + 1]
-        if whole != written:
-            self._path.write_bytes(whole)
-        notes = [msgspec.json.decode(line, type=_Note) for line in whole.splitlines()]
-        return {(note.verdict.scenario, note.verdict.seed, note.events): note.verdict for note in notes}
+        return {(note.verdict.scenario, note.verdict.seed, note.events): note.verdict for note in self._notes()}
 
     def add(self, verdict: Verdict, events: int) -> None:
         """Write a verdict down."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(_Note(events, verdict)) + b"\n")
+
+    def _notes(self) -> list[_Note]:
+        written = self._path.read_bytes() if self._path.exists() else b""
+        whole = written[: written.rfind(b"\n") + 1]
+        if whole != written:
+            self._path.write_bytes(whole)
+        return [msgspec.json.decode(line, type=_Note) for line in whole.splitlines()]

@@ -15,7 +15,7 @@ from streams.services.ports import free_port
 
 STOP_SECONDS = 30.0
 METRICS_SECONDS = 0.5
-MOST_RESTARTS = 8
+MOST_ENDINGS = 8
 """Workers that end by themselves and are replaced: more of them are no accident any more."""
 
 
@@ -59,7 +59,6 @@ class Crew:
     members: list[Member] = field(default_factory=list)
     endings: Counter[int] = field(default_factory=Counter)
     fenced: Counter[tuple[int, str]] = field(default_factory=Counter)
-    restarts: int = 0
 
     def __enter__(self) -> "Crew":
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -120,8 +119,7 @@ class Crew:
             if not member.running and not member.dismissed:
                 member.dismissed = True
                 self.endings[member.process.returncode] += 1
-                self.restarts += 1
-                if self.restarts > MOST_RESTARTS:
+                if self.endings.total() > MOST_ENDINGS:
                     raise CrewLost(f"workers end again and again, the last one with {member.process.returncode}")
                 self.start()
 

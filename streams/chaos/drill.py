@@ -32,6 +32,7 @@ from streams.settings import Settings
 from streams.state_codec import state_codec
 
 STREAM_SECONDS = 6.0
+BEGINNING = 0.1
 FINISH_SECONDS = 90.0
 ASK_SECONDS = 2.0
 POLL_SECONDS = 0.1
@@ -68,11 +69,18 @@ class Drill:
                 raise Unreached(f"I3: {what}: not within {seconds:g} s")
             sleep(POLL_SECONDS)
 
+    def begin(self, skew_seconds: int = 0, **settings: str) -> Member:
+        """Return the first worker once it works; until then only the stream's very beginning is published."""
+        allowed, self.publishing.allowed = self.publishing.allowed, BEGINNING
+        worker = self.crew.start(skew_seconds, **settings)
+        self.until(lambda: self.watch.commits > 0, "no worker has come up")
+        self.publishing.allowed = allowed
+        return worker
+
     def under_load(self) -> None:
-        """Wait for work to go on, and for a moment of chance in the first half of the stream."""
-        share = self.chance.uniform(0.15, 0.5)
-        self.until(lambda: self.publishing.share >= share and self.watch.commits > 0, "no worker has come up")
-        sleep(self.chance.uniform(0, 0.3))
+        """Wait for a moment of chance in the next half of what is being published."""
+        share = self.publishing.share + self.chance.uniform(0, 0.5) * (self.publishing.allowed - self.publishing.share)
+        self.until(lambda: self.publishing.share >= share, "nothing more is published")
 
     def moves_on(self) -> None:
         """Note that the fault is over, and wait for the next commit."""
@@ -140,7 +148,10 @@ def _run(plan: Plan, stage: Stage) -> Verdict:
         findings = _findings(drill, pipeline, marks)
     findings.broken += drill.broken
     return msgspec.structs.replace(
-        verdict(plan.scenario, plan.seed, findings), fenced=fenced, restarts=crew.restarts, recovery_s=recovery
+        verdict(plan.scenario, plan.seed, findings),
+        fenced=fenced,
+        endings={str(status): count for status, count in crew.endings.items()},
+        recovery_s=recovery,
     )
 
 

@@ -13,7 +13,7 @@ def kill_worker(drill: Drill) -> None:
     """Let one worker die at a step of the protocol, and its successor at any moment."""
     drill.publishing.allowed = 0.5
     step = drill.chance.choice(FAILPOINTS)
-    doomed = drill.crew.start(failpoint=f"{step}@{drill.chance.randint(1, 40)}")
+    doomed = drill.crew.start(failpoint=f"{step}@{drill.chance.randint(1, 20)}")
     drill.until(lambda: not doomed.running, f"no worker has reached {step}")
     drill.crew.replace_ended()
     drill.moves_on()
@@ -26,7 +26,7 @@ def kill_worker(drill: Drill) -> None:
 
 def kill_once(drill: Drill) -> None:
     """Kill the worker at any moment, and start another."""
-    doomed = drill.crew.start()
+    doomed = drill.begin()
     drill.under_load()
     drill.crew.kill(doomed)
     drill.crew.start()
@@ -35,7 +35,7 @@ def kill_once(drill: Drill) -> None:
 
 def terminate(drill: Drill) -> None:
     """Ask a worker to end while it works, and start another."""
-    worker = drill.crew.start()
+    worker = drill.begin()
     drill.under_load()
     drill.dismiss(worker)
     drill.crew.start()
@@ -62,7 +62,7 @@ def zombie(drill: Drill) -> None:
 
 def rebalance(drill: Drill) -> None:
     """Let two workers join one under load, kill the first, and ask one of the others to end."""
-    first = drill.crew.start()
+    first = drill.begin()
     drill.under_load()
     drill.publishing.allowed = 0.7
     joined = [drill.crew.start(), drill.crew.start()]
@@ -90,8 +90,8 @@ def catch_up(drill: Drill) -> None:
 def clock_skew(drill: Drill) -> None:
     """Run a worker a day ahead beside one a day behind, kill one, and let one of the right time take over."""
     day = DAY // 1000
-    doomed = drill.crew.start(skew_seconds=day)
     drill.crew.start(skew_seconds=-day)
+    doomed = drill.begin(skew_seconds=day)
     drill.under_load()
     drill.crew.kill(doomed)
     drill.crew.start()

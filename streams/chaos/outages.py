@@ -22,7 +22,7 @@ def dies(part: Part) -> Callable[[Drill], None]:
 
 def _outage(begin: Callable[[Drill], None], end: Callable[[Drill], None]) -> Callable[[Drill], None]:
     def fault(drill: Drill) -> None:
-        drill.crew.start()
+        drill.begin()
         drill.under_load()
         begin(drill)
         sleep(drill.chance.uniform(0.5, 4))
@@ -34,7 +34,7 @@ def _outage(begin: Callable[[Drill], None], end: Callable[[Drill], None]) -> Cal
 
 def redis_full(drill: Drill) -> None:
     """Leave Redis no memory for a while."""
-    drill.crew.start()
+    drill.begin()
     drill.under_load()
     client = drill.kept.client
     client.config_set("maxmemory", client.info("memory")["used_memory"] + MEMORY_LEFT)
@@ -45,7 +45,7 @@ def redis_full(drill: Drill) -> None:
 
 def redis_flush(drill: Drill) -> None:
     """Delete everything Redis has, under load."""
-    drill.crew.start()
+    drill.begin()
     drill.under_load()
     drill.kept.client.flushall()
     drill.moves_on()
@@ -55,7 +55,7 @@ def network_cut(drill: Drill) -> None:
     """Cut the link between worker and Redis: whole, and then so that answers alone are lost."""
     with proxied(_port(drill.stage.redis)) as proxy:
         drill.publishing.allowed = 0.5
-        drill.crew.start(redis=f"redis://127.0.0.1:{proxy.port}/0")
+        drill.begin(redis=f"redis://127.0.0.1:{proxy.port}/0")
         for link, allowed in ((Link.CUT, 0.8), (Link.DEAF, 1.0)):
             drill.under_load()
             proxy.link = link
@@ -70,7 +70,7 @@ def slow_link(drill: Drill) -> None:
     """Delay everything between worker and Redis by 20 ms in each direction, and kill the worker meanwhile."""
     with proxied(_port(drill.stage.redis)) as proxy:
         proxy.link = Link.SLOW
-        doomed = drill.crew.start(redis=f"redis://127.0.0.1:{proxy.port}/0")
+        doomed = drill.begin(redis=f"redis://127.0.0.1:{proxy.port}/0")
         drill.under_load()
         drill.crew.kill(doomed)
         drill.crew.start(redis=f"redis://127.0.0.1:{proxy.port}/0")

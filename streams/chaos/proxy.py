@@ -32,17 +32,18 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._links: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server
 
     def open(self) -> None:
         """Begin to listen."""
         self._thread.start()
-        server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
-        ).result()
-        self.port = int(server.sockets[0].getsockname()[1])
+        listening = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
+        self.port = int(self._server.sockets[0].getsockname()[1])
 
     def close(self) -> None:
         """Break every connection and stop."""
+        self._loop.call_soon_threadsafe(self._server.close)
         asyncio.run_coroutine_threadsafe(self._break(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -63,16 +64,19 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._links.add(task)
+        ends = [writer]
         try:
             answers, asked = await asyncio.open_connection("127.0.0.1", self._target)
-            with suppress(OSError):
-                await asyncio.gather(self._pass(reader, asked, ()), self._pass(answers, writer, (Link.DEAF,)))
-            asked.close()
+            ends.append(asked)
+            await asyncio.gather(self._pass(reader, asked, ()), self._pass(answers, writer, (Link.DEAF,)))
         except (OSError, asyncio.CancelledError):
             return
         finally:
             self._links.discard(task)
-            writer.close()
+            for end in ends:
+                end.close()
+            with suppress(OSError):
+                await asyncio.gather(*(end.wait_closed() for end in ends))
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: tuple[Link, ...]) -> None:
         while chunk := await reader.read(CHUNK):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from random import Random
 
-from schemas.records import DAY, AnyRecord
+from schemas.records import DAY, AnyRecord, Record
 from schemas.topics import TRANSACTIONS
 from streams.chaos.ledger import Letter, letters
 from streams.mappings import Verdict, feedback_on
@@ -52,8 +52,14 @@ def with_late_labels(records: Sequence[AnyRecord], chance: Random) -> list[Lette
     for payment in [each for each in records if each.topic is TRANSACTIONS and chance.random() < 0.1]:
         first, second = chance.sample(_VERDICTS, 2)
         said.append(feedback_on(payment, chance.randrange(DAY, 4 * DAY), "verdict", first))
-        said.append(feedback_on(payment, chance.randrange(4 * DAY, 9 * DAY), "verdict", second))
+        said.append(_under_its_own_id(feedback_on(payment, chance.randrange(4 * DAY, 9 * DAY), "verdict", second)))
     return letters(sorted(said, key=lambda each: each.time))
+
+
+def _under_its_own_id(record: AnyRecord) -> AnyRecord:
+    """Return a second verdict of one source on one payment, which needs an id of its own."""
+    message = record.message.model_copy(update={"event_id": f"{record.id}:again"})
+    return Record(record.topic, message, message.event_id)
 
 
 def poisoned(records: Sequence[AnyRecord], chance: Random) -> list[Letter]:

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.topics import ALL
 from streams.chaos.evidence import Kept
+from streams.services.process import birth_of
 from streams.services.supervisor import Part, down, status, up
 from streams.topic_admin import create_topics
 
@@ -43,7 +44,7 @@ class Stage:
         if pid is None:
             raise RuntimeError(f"{part} does not run")
         os.kill(pid, signal.SIGKILL)
-        while status(self.folder)[part].running:
+        while birth_of(pid) is not None:
             sleep(POLL_SECONDS)
 
     @contextmanager

@@ -11,9 +11,9 @@ from streams.chaos.checks import Findings
 class Verdict(msgspec.Struct, frozen=True):
     """One scenario under one seed, over `events` records.
 
-    `fenced` counts commits refused because another worker owned the task; `restarts` the workers that ended by
-    themselves and were started again; `recovery_s` lasts from the end of the fault until a task committed again, None
-    for a scenario without one. `broken` tells each promise that did not hold.
+    `fenced` counts commits refused because another worker owned the task; `endings` the workers that ended by
+    themselves and were replaced, by their exit status; `recovery_s` lasts from the end of the fault until every first
+    hop has committed again, None for a scenario without fault. `broken` tells each promise that did not hold.
     """
 
     scenario: str
@@ -23,7 +23,7 @@ class Verdict(msgspec.Struct, frozen=True):
     doubled: int = 0
     state_mismatch: int = 0
     fenced: int = 0
-    restarts: int = 0
+    endings: dict[str, int] = {}
     recovery_s: float | None = None
     broken: tuple[str, ...] = ()
 

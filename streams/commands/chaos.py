@@ -45,6 +45,16 @@ def run_command(
     raise typer.Exit(0 if all(result.ok for result in results) else 1)
 
 
+@commands.command("table")
+def table_command() -> None:
+    """Print the results that are kept, of all runs so far, as a Markdown table."""
+    campaign = Campaign(tuple(SCENARIOS.values()), 1, 1, Settings().folder / "chaos")
+    typer.echo("| scenario | seeds | lost | doubled | state mismatches | fenced | recovery p50 | max | |")
+    typer.echo("|---|---|---|---|---|---|---|---|---|")
+    for result in campaign.kept():
+        typer.echo(f"| `{result.scenario}` | {' | '.join(_cells(result))} | {'ok' if result.ok else '**broken**'} |")
+
+
 @commands.command("list")
 def list_command() -> None:
     """Tell the scenarios and what each does."""
@@ -84,13 +94,16 @@ def _print(results: Sequence[Result], folder: Path) -> None:
     for column in ("seeds", "lost", "doubled", "mismatch", "fenced", "recovery p50", "max", ""):
         table.add_column(column, justify="right")
     for result in results:
-        counts = (result.seeds, result.lost, result.doubled, result.state_mismatch, result.fenced)
-        recovery = (result.recovery_s_p50, result.recovery_s_max)
-        seconds = ("–" if each is None else f"{each:.1f} s" for each in recovery)
-        table.add_row(result.scenario, *map(str, counts), *seconds, "[green]ok[/]" if result.ok else "[red]broken[/]")
+        table.add_row(result.scenario, *_cells(result), "[green]ok[/]" if result.ok else "[red]broken[/]")
     console.print(table)
     for result in results:
         for why in result.broken:
             console.print(f"{result.scenario}, {why}", style="red", markup=False, soft_wrap=True)
     if not all(result.ok for result in results):
         console.print(f"what the workers of failed drills logged: {folder / 'logs'}", markup=False, soft_wrap=True)
+
+
+def _cells(result: Result) -> list[str]:
+    counts = (result.seeds, result.lost, result.doubled, result.state_mismatch, result.fenced)
+    recovery = (result.recovery_s_p50, result.recovery_s_max)
+    return [*map(str, counts), *("–" if each is None else f"{each:.1f} s" for each in recovery)]

@@ -81,7 +81,8 @@ def is_ready(port: int) -> bool:
     if not accepts_connections(port):
         return False
     try:
-        return bool(AdminClient({"bootstrap.servers": f"127.0.0.1:{port}"}).list_topics(timeout=5).brokers)
+        client = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
+        return bool(client.list_topics(timeout=5).brokers)
     except KafkaException:
         return False
 
