@@ -10,7 +10,8 @@ from online_models.base import Vector
 from online_models.offers import RANKING, AdditiveRanker
 from processors.offer_context import OfferContext
 from processors.offer_features import FEATURES_ID, NAMES, candidate_vectors
-from processors.offer_terms import Terms
+from processors.offer_terms import Candidate
+from processors.smart_score import is_anything_known, smart_scores
 from schemas.offer_results import RankerVersion
 
 
@@ -20,7 +21,7 @@ class Scored(NamedTuple):
     `degraded` says that a version was published, but cannot be used.
     """
 
-    candidates: Sequence[Terms]
+    candidates: Sequence[Candidate]
     vectors: Vector
     scores: Vector
     source: Literal["model", "rules", "prior"]
@@ -30,7 +31,7 @@ class Scored(NamedTuple):
 
     def value(self, at: int) -> float:
         """Return what showing a candidate is expected to earn in its unit; its score where it tells no margin."""
-        worth = self.candidates[at].worth
+        worth = self.candidates[at].terms.worth
         return float(self.scores[at]) * (1.0 if worth is None else worth)
 
     def preferences(self) -> Vector:
@@ -38,8 +39,8 @@ class Scored(NamedTuple):
 
         Values are divided by the largest worth, since ways to explore take rewards to be of some 1.
         """
-        worths = [terms.worth for terms in self.candidates]
-        if None in worths or len({terms.unit for terms in self.candidates}) > 1:
+        worths = [candidate.terms.worth for candidate in self.candidates]
+        if None in worths or len({candidate.terms.unit for candidate in self.candidates}) > 1:
             return self.scores
         worth = np.array(worths, dtype=np.float64)
         largest = np.abs(worth).max(initial=0.0)
@@ -50,6 +51,8 @@ class Scored(NamedTuple):
 class OfferScorer:
     """Scores candidates by the model of a published version, read again only when another is published.
 
+    Without a usable one the rules score, or, while they can tell nothing apart, the prior rate of all offers.
+
     `verify` returns the model blob of a signed one, or raises BadSignature: such a version never scores, nor does one
     of other features.
     """
@@ -59,15 +62,18 @@ class OfferScorer:
         self._loaded: tuple[str, AdditiveRanker | None] = ("", None)
 
     def score(
-        self, context: OfferContext, candidates: Sequence[Terms], time: int, version: RankerVersion | None
+        self, context: OfferContext, candidates: Sequence[Candidate], time: int, version: RankerVersion | None
     ) -> Scored:
         """Return the scores of all candidates as the context stands. Changes nothing of it."""
-        vectors = candidate_vectors(context, candidates, time)
+        vectors = candidate_vectors(context, [candidate.terms for candidate in candidates], time)
         ranker = self.ranker(version)
-        if ranker is None or version is None:
-            prior = np.full(len(vectors), RANKING.base_rate)
-            return Scored(candidates, vectors, prior, "prior", 0, None, version is not None)
-        return Scored(candidates, vectors, ranker.score_many(vectors), "model", version.version, ranker, False)
+        if ranker is not None and version is not None:
+            return Scored(candidates, vectors, ranker.score_many(vectors), "model", version.version, ranker, False)
+        degraded = version is not None
+        if is_anything_known(context, candidates):
+            return Scored(candidates, vectors, smart_scores(context, candidates, time), "rules", 0, None, degraded)
+        prior = np.full(len(vectors), RANKING.base_rate)
+        return Scored(candidates, vectors, prior, "prior", 0, None, degraded)
 
     def ranker(self, version: RankerVersion | None) -> AdditiveRanker | None:
         """Return the model of a version, or None when there is none, or it is forged, broken or of other features."""

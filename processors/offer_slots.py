@@ -1,6 +1,6 @@
 """Filling the slots of a decision by a policy, so that the propensity of what each slot got is exact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -11,7 +11,6 @@ from online_models.exploration import EpsilonGreedy, Exploration, Softmax, Thomp
 from online_models.policies import Bandit, Slate
 from online_models.slots import Diversity, Slot, rank, seed_of
 from processors.offer_scoring import Scored
-from schemas.offer_results import OfferUsage
 
 POLICIES: Mapping[str, Exploration] = MappingProxyType(
     {
@@ -45,28 +44,26 @@ class SlotFiller:
         if self.most_per_category is not None and self.most_per_category < 1:
             raise ValueError(f"at least one offer of a category must be allowed, got {self.most_per_category}")
 
-    def fill(self, decision: str, slots: int, scored: Scored, usages: Sequence[OfferUsage | None]) -> tuple[Slot, ...]:
-        """Return at most `slots` slots from the top; a usage, None for no usage yet, belongs to each candidate."""
-        names = tuple(terms.offer for terms in scored.candidates)
-        slate = Slate(names, scores=scored.preferences())
-        eligible = np.ones(len(names), dtype=np.bool_)
-        return rank(
-            self._bandit(names, usages), slate, slots, seed_of(self.seed, decision), eligible, self._diversity(scored)
-        )
+    def fill(self, decision: str, slots: int, scored: Scored) -> tuple[Slot, ...]:
+        """Return at most `slots` slots from the top."""
+        slate = Slate(tuple(terms.offer for terms, _ in scored.candidates), scores=scored.preferences())
+        eligible = np.ones(len(slate.arms), dtype=np.bool_)
+        seed = seed_of(self.seed, decision)
+        return rank(self._bandit(scored), slate, slots, seed, eligible, self._diversity(scored))
 
-    def _bandit(self, names: Sequence[str], usages: Sequence[OfferUsage | None]) -> Bandit:
+    def _bandit(self, scored: Scored) -> Bandit:
         way = POLICIES[self.policy]
         bandit = Bandit(RateSettings(), way)
         if isinstance(way, Thompson):
-            for name, usage in zip(names, usages, strict=True):
+            for terms, usage in scored.candidates:
                 if usage is not None and usage.impressions:
                     rate = min(1.0, usage.redemptions / usage.impressions)
-                    bandit.learn(Outcome(name, rate, weight=float(usage.impressions)))
+                    bandit.learn(Outcome(terms.offer, rate, weight=float(usage.impressions)))
         return bandit
 
     def _diversity(self, scored: Scored) -> Diversity | None:
         if self.most_per_category is None:
             return None
         codes: dict[str, int] = {}
-        named = [terms.category or f"\n{terms.offer}" for terms in scored.candidates]
+        named = [terms.category or f"\n{terms.offer}" for terms, _ in scored.candidates]
         return Diversity(np.array([codes.setdefault(name, len(codes)) for name in named]), self.most_per_category)

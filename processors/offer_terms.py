@@ -1,10 +1,12 @@
 """What an offer asks and gives, and to whom it may be shown, read off the catalogue in one place."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
 from schemas.events import Offer
+from schemas.offer_results import OfferUsage
 from schemas.records import DAY
 
 OPEN_ENDED = 30
@@ -86,6 +88,13 @@ def _limits(offer: Offer) -> Limits:
 
 def _milliseconds(at: datetime | None) -> int | None:
     return None if at is None else round(at.timestamp() * 1000)
+
+
+class Candidate(NamedTuple):
+    """An offer that may be shown, and what all customers have had of it: None where nothing was counted yet."""
+
+    terms: Terms
+    usage: OfferUsage | None = None
 
 
 class TermsByOffer:

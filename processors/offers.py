@@ -1,7 +1,6 @@
 """Ranking: answers requests for offers, and keeps what a customer does with those that are shown."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -10,27 +9,19 @@ from processors.eligibility import closed, refusal
 from processors.offer_context import OfferContext, answer, introduce, new_context, pay, show
 from processors.offer_features import FEATURES_ID
 from processors.offer_history import Decision
+from processors.offer_reasons import reasons_of
 from processors.offer_scoring import OfferScorer, Scored
 from processors.offer_slots import SlotFiller
-from processors.offer_terms import Terms, TermsByOffer
+from processors.offer_terms import Candidate, Terms, TermsByOffer
 from schemas.events import Click, Offer, OfferRequest, Profile, Transaction
 from schemas.keys import keyed
-from schemas.offer_results import Happened, OfferEvent, OfferUsage, RankedOffer, Ranking
+from schemas.offer_results import Happened, OfferEvent, RankedOffer, Ranking
 from schemas.offer_topics import OFFER_EVENTS, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import AnyRecord
 from schemas.topics import CLICKS, OFFER_REQUESTS, OFFERS, PROFILES, TRANSACTIONS
 
 LOGGED = "logged"
 """The policy of a ranking that somebody else decided."""
-
-
-@dataclass(frozen=True)
-class Eligible:
-    """Who may be in a slot: the candidates with what all customers have had of each, and why others may not."""
-
-    candidates: list[Terms]
-    usages: list[OfferUsage | None]
-    refused: dict[str, str]
 
 
 class OfferRanker:
@@ -97,26 +88,34 @@ class OfferRanker:
 
     def rank(self, context: OfferContext, request: OfferRequest, tables: Tables) -> Ranking:
         """Return the answer to a request as the context stands. Changes nothing."""
-        eligible = self._eligible(context, request, tables)
-        scored = self._scorer.score(context, eligible.candidates, request.time_ms(), tables[RANKERS].get(self._model))
-        filled = self._filler.fill(request.event_id, request.slots, scored, eligible.usages)
-        slots = [_ranked(scored, slot.candidate, slot.propensity, request.time_ms()) for slot in filled]
-        return replace(self._ranking(request, scored, slots, self._filler.policy), refused=eligible.refused)
+        time = request.time_ms()
+        candidates, refused = self._eligible(context, request, tables)
+        scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
+        slots = [
+            replace(
+                _ranked(scored, slot.candidate, slot.propensity, time),
+                reasons=reasons_of(scored, slot.candidate, context, time),
+            )
+            for slot in self._filler.fill(request.event_id, request.slots, scored)
+        ]
+        return replace(self._ranking(request, scored, slots, self._filler.policy), refused=refused)
 
-    def _eligible(self, context: OfferContext, request: OfferRequest, tables: Tables) -> Eligible:
-        """Return the candidates by offer id, each once, with those that may not be shown apart."""
+    def _eligible(
+        self, context: OfferContext, request: OfferRequest, tables: Tables
+    ) -> tuple[list[Candidate], dict[str, str]]:
+        """Return the candidates by offer id, each once, and why others may not be shown."""
         time, tenant, usages = request.time_ms(), request.tenant, tables[OFFER_USAGE]
-        found = Eligible([], [], {})
+        candidates: list[Candidate] = []
+        refused: dict[str, str] = {}
         for name in sorted(set(request.offers) or _catalogue(tables[OFFERS], tenant)):
             key = keyed(tenant, name)
             terms, usage = self._known(key, tables[OFFERS]), usages.get(key)
             why = "unknown" if terms is None else refusal(terms, context, usage, time)
             if terms is None or why is not None:
-                found.refused[name] = str(why)
+                refused[name] = str(why)
             else:
-                found.candidates.append(terms)
-                found.usages.append(usage)
-        return found
+                candidates.append(Candidate(terms, usage))
+        return candidates, refused
 
     def _known(self, key: str, catalogue: Mapping[str, Offer]) -> Terms | None:
         """Return the terms of the entry of the catalogue under `key`, None where there is none."""
@@ -136,14 +135,17 @@ class OfferRanker:
         return (*said, Said(OFFER_EVENTS, _event(click, "impression", terms, decision)))
 
     def _logged(self, context: OfferContext, click: Click, shown: Terms, tables: Tables) -> Ranking:
-        """Return the ranking of what somebody else decided to show, beside all that were active."""
+        """Return the ranking of what somebody else decided to show, beside all that were active.
+
+        It is judged and learned from, so it knows nothing of what just now becomes of other customers' offers.
+        """
         time, catalogue = click.time_ms(), tables[OFFERS]
         known = (self._known(keyed(click.tenant, name), catalogue) for name in _catalogue(catalogue, click.tenant))
         found = {terms.offer: terms for terms in known if terms is not None and closed(terms.limits, time) is None}
         found[shown.offer] = shown
-        candidates = [found[offer] for offer in sorted(found)]
+        candidates = [Candidate(found[name]) for name in sorted(found)]
         scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
-        slot = _ranked(scored, candidates.index(shown), click.propensity or 1.0, time)
+        slot = _ranked(scored, sorted(found).index(shown.offer), click.propensity or 1.0, time)
         ranking = self._ranking(click, scored, (slot,), LOGGED)
         return replace(ranking, event_id=click.decision_id or click.event_id, shown=True)
 
@@ -164,7 +166,7 @@ class OfferRanker:
             tenant=event.tenant,
             user=event.user,
             slots=tuple(slots),
-            candidates=tuple(terms.offer for terms in scored.candidates),
+            candidates=tuple(terms.offer for terms, _ in scored.candidates),
             scores=tuple(scored.scores.tolist()),
             source=scored.source,
             policy=policy,
@@ -180,7 +182,7 @@ def _catalogue(catalogue: Mapping[str, Offer], tenant: str) -> list[str]:
 
 
 def _ranked(scored: Scored, at: int, propensity: float, time: int) -> RankedOffer:
-    terms = scored.candidates[at]
+    terms = scored.candidates[at].terms
     return RankedOffer(
         offer=terms.offer,
         score=float(scored.scores[at]),

@@ -1,0 +1,79 @@
+"""SmartScore: rules that score offers until a ranker has learned enough to."""
+
+from collections.abc import Sequence
+from math import exp
+from typing import NamedTuple
+
+import numpy as np
+
+from online_models.base import Vector
+from processors.offer_context import OfferContext
+from processors.offer_tallies import PRIOR
+from processors.offer_terms import Candidate, Terms
+from schemas.offer_results import OfferUsage
+from schemas.records import DAY
+
+CATEGORY, KIND, TREND = 0.40, 0.30, 0.30
+"""What share of a score each rate has."""
+
+TREND_WEIGHT = 20.0
+"""How many shows the prior of an offer's rate over all customers counts for."""
+
+STALE = 0.5
+"""What share of its score an offer loses that was shown this moment."""
+
+FADING = 7 * DAY
+"""The time in which that loss falls to 1 / e."""
+
+
+class SmartScore(NamedTuple):
+    """The parts of a score: rates in [0, 1] of category, kind and trend, and freshness in (0, 1].
+
+    `category` and `kind` are how often the customer redeemed, after a view, what they were shown of it, drawn to their
+    rate over all offers. `trend` is how often all customers redeemed the offer.
+    """
+
+    category: float
+    kind: float
+    trend: float
+    freshness: float
+
+    @property
+    def score(self) -> float:
+        """Return the score in [0, 1]: the weighted mean of the rates, times freshness."""
+        return self.freshness * (CATEGORY * self.category + KIND * self.kind + TREND * self.trend)
+
+
+def is_anything_known(context: OfferContext, candidates: Sequence[Candidate]) -> bool:
+    """Return whether rules can tell offers apart: the customer, or anybody, has been shown some."""
+    return context.whole.impressions > 0 or any(candidate.usage is not None for candidate in candidates)
+
+
+def smart_scores(context: OfferContext, candidates: Sequence[Candidate], time: int) -> Vector:
+    """Return the score of each candidate. Changes nothing."""
+    return np.array([smart_score(context, each, time).score for each in candidates], dtype=np.float64)
+
+
+def smart_score(context: OfferContext, candidate: Candidate, time: int) -> SmartScore:
+    """Return the parts of an offer's score. Changes nothing."""
+    terms, usage = candidate
+    kind = _rate(context, terms.kind)
+    category = _rate(context, f"in {terms.category}") if terms.category else kind
+    return SmartScore(category, kind, _trend(usage), _freshness(context, terms, time))
+
+
+def _rate(context: OfferContext, tally: str) -> float:
+    overall = context.whole.rates(PRIOR)
+    found = context.tallies.get(tally)
+    return overall[1] if found is None else found.rates(overall)[1]
+
+
+def _trend(usage: OfferUsage | None) -> float:
+    if usage is None:
+        return PRIOR[1]
+    return min(1.0, (usage.redemptions + TREND_WEIGHT * PRIOR[1]) / (usage.impressions + TREND_WEIGHT))
+
+
+def _freshness(context: OfferContext, terms: Terms, time: int) -> float:
+    last = max((shown.at for shown in context.shown if shown.offer == terms.offer), default=None)
+    return 1.0 if last is None else 1.0 - STALE * exp(min(0, last - time) / FADING)
