@@ -7,6 +7,7 @@ from online_models.snapshots import sign, verify
 from processors.customers import DERIVED, WINDOWED, CustomerFeatures
 from processors.fraud import FraudScorer, Thresholds
 from processors.learning import FraudLearner
+from processors.offer_usage import OfferUsageCounter
 from processors.offers import OfferRanker
 from processors.outcomes import FraudOutcomes
 from processors.ranker_learning import OfferLearner
@@ -47,10 +48,13 @@ def fraud_pipeline(settings: Settings) -> Pipeline:
 def offer_pipeline(settings: Settings) -> Pipeline:
     """Return the pipeline that ranks offers for customers and learns from what becomes of them."""
     key = settings.key("models")
-    return Pipeline(
-        (OfferRanker(partial(verify, key=key)), OfferRewards(), OfferLearner(partial(sign, key=key))),
-        unhurried=frozenset({OfferLearner.name}),
+    ranker = OfferRanker(
+        partial(verify, key=key),
+        policy=settings.policy,
+        seed=settings.policy_seed,
+        most_per_category=settings.most_per_category,
     )
+    return Pipeline((ranker, OfferUsageCounter(), OfferRewards(), OfferLearner(partial(sign, key=key))))
 
 
 _PIPELINES: Mapping[PipelineName, Callable[[Settings], Pipeline]] = {"fraud": fraud_pipeline, "offers": offer_pipeline}

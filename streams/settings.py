@@ -12,6 +12,7 @@ Duration = Annotated[int, BeforeValidator(milliseconds), Field(ge=0)]
 DEVELOPMENT_SECRET = "headrace-development-secret"
 
 PipelineName = Literal["fraud", "offers"]
+Policy = Literal["greedy", "epsilon-greedy", "softmax", "thompson", "uniform"]
 PIPELINES: tuple[PipelineName, ...] = ("fraud", "offers")
 """Every pipeline there is, in the order in which a worker has them."""
 
@@ -63,6 +64,10 @@ class Settings(BaseSettings):
     challenge: Annotated[float, Field(ge=0, le=1)] = 0.05
     review: Annotated[float, Field(ge=0, le=1)] = 0.20
     decline: Annotated[float, Field(ge=0, le=1)] = 0.60
+
+    policy: Policy = "epsilon-greedy"
+    policy_seed: int = 0
+    most_per_category: Annotated[int, Field(ge=1)] = 2
 
     batch: Annotated[int, Field(ge=1)] = 2_000
     cache: Annotated[int, Field(ge=1)] = 200_000

@@ -14,12 +14,13 @@ from schemas.money import EXPONENTS
 from schemas.privacy import personal_fields
 from schemas.records import DAY, AnyTopic
 from schemas.topics import ALL, BY_NAME
-from streams.assembly import fraud_pipeline
+from streams.assembly import pipeline
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 TOPICS = (ROOT / "docs" / "topics.md").read_text()
+KEPT, _, WIRED = TOPICS.partition("## How they are wired")
 SENT: tuple[type[Event], ...] = (Transaction, Feedback, Click, Offer, OfferRequest, Profile)
 FOLDERS = ("schemas", "online_models", "processors", "sinks", "streams", "api", "tests")
 VARIABLE = re.compile(r"HEADRACE_[A-Z]+(?:_[A-Z]+)*")
@@ -77,7 +78,7 @@ def test_every_variable_that_code_names_is_told() -> None:
 
 @pytest.mark.parametrize("topic", ALL, ids=[topic.name for topic in ALL])
 def test_every_topic_is_told_as_it_is_declared(topic: AnyTopic) -> None:
-    message, key, partitions, kept = rows(TOPICS)[topic.name]
+    message, key, partitions, kept = rows(KEPT)[topic.name]
     assert message == f"`{topic.model.__name__}`"
     assert key
     assert int(partitions) == topic.partitions
@@ -85,13 +86,12 @@ def test_every_topic_is_told_as_it_is_declared(topic: AnyTopic) -> None:
 
 
 def test_no_topic_is_told_that_is_not_there() -> None:
-    table, _, _ = TOPICS.partition("## How they are wired")
-    assert set(rows(table)) - {"topic", "---"} == set(BY_NAME)
+    assert set(rows(KEPT)) - {"topic", "---"} == set(BY_NAME)
 
 
-@pytest.mark.parametrize("processor", fraud_pipeline(Settings()).processors, ids=lambda processor: processor.name)
+@pytest.mark.parametrize("processor", pipeline(Settings()).processors, ids=lambda processor: processor.name)
 def test_the_wiring_is_told_as_it_is(processor: AnyProcessor) -> None:
-    told = [quoted(cell) for cell in rows(TOPICS)[processor.name]]
+    told = [quoted(cell) for cell in rows(WIRED)[processor.name]]
     wired = (processor.inputs, processor.tables, processor.outputs)
     assert told == [[topic.name for topic in topics] for topics in wired]
 

@@ -1,16 +1,18 @@
 """The pipeline is put together from settings."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
+from processors.offer_slots import POLICIES
 from schemas.topics import SCORES
 from streams.assembly import fraud_pipeline, fraud_scorer, offer_pipeline, pipeline
 from streams.definitions_file import DefinitionsError
 from streams.pipeline import Pipeline
 from streams.replay import replay
-from streams.settings import PIPELINES, Settings
+from streams.settings import PIPELINES, Policy, Settings
 from tests.builders import records, transaction
 
 MORE = "- {name: payments_of_an_hour, entity: user, aggregate: count, window: 1h}\n"
@@ -45,6 +47,12 @@ def test_a_pipeline_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HEADRACE_PIPELINES", told)
     with pytest.raises(ValidationError, match="'fraud' or 'offers'"):
         Settings()
+
+
+def test_every_policy_can_be_set() -> None:
+    assert set(get_args(Policy)) == set(POLICIES)
+    for policy in POLICIES:
+        assert names(offer_pipeline(Settings(policy=policy)))
 
 
 def test_workers_of_fewer_pipelines_are_a_group_of_their_own() -> None:
