@@ -81,6 +81,22 @@ def stages_of_replay(tell: Tell, events: int | None) -> Figures:
     return replay_stages(events or 100_000, lambda done: tell(f"{done:,} transactions"))
 
 
+@commands.command("ranking")
+def ranking_command(
+    requests: Annotated[int, typer.Option(help="How many are answered at 20 candidates.", min=100)] = 3_000,
+    as_json: AsJson = False,
+) -> None:
+    """Offers ranked on one core: requests/s, milliseconds a request, and how soon feedback is in a ranking."""
+    _show("ranking", lambda tell: ranking(tell, requests), as_json)
+
+
+def ranking(tell: Tell, requests: int = 3_000) -> Figures:
+    """Return requests/s and percentiles in milliseconds."""
+    from benchmarks.ranking import ranking
+
+    return ranking(requests, tell)
+
+
 @commands.command("memory")
 def memory_command(
     events: Annotated[int | None, typer.Option(help="How many; all there are.", min=1_000)] = None,
@@ -153,6 +169,7 @@ ALL: dict[str, Callable[[Tell], Figures]] = {
     "throughput": throughput,
     "latency": latency,
     "replay": replay,
+    "ranking": ranking,
     "memory": memory,
     "api": api,
     "drift": drift,
