@@ -1,0 +1,97 @@
+"""Offers over a real broker: requests are answered in Redis, and what comes of the offers is in later rankings."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from schemas.events import Click, OfferRequest
+from schemas.offer_results import Ranking
+from schemas.offer_topics import OFFER_EXAMPLES, RANKERS, RANKINGS
+from schemas.records import DAY, AnyRecord, AnyTopic, Record
+from schemas.topics import OFFER_REQUESTS
+from sinks.offer_serving import offers_key, ranking_key
+from streams.assembly import pipeline
+from streams.offer_simulator import Customers
+from streams.publish import publish
+from streams.settings import Settings
+from streams.simulator import World
+from tests.live.workers import Stage, staged
+from tests.processors.offer_world import click, record, request
+
+pytestmark = pytest.mark.live
+
+WORLD = World(customers=120, terminals=60, days=1)
+START = round(WORLD.start.timestamp() * 1000)
+LATER = START + 30 * DAY
+CHOSEN = {"batch": "200"}
+SETTINGS = Settings(throw_away=True, batch=200)
+
+
+@pytest.fixture
+def stage(folder: Path) -> Iterator[Stage]:
+    with staged(folder, pipeline(SETTINGS), CHOSEN) as stage:
+        yield stage
+
+
+def served(stage: Stage, decision: str) -> Ranking | None:
+    """Return a ranking as a reader finds it."""
+    with Redis.from_url(stage.redis) as client:
+        found = client.get(ranking_key("default", decision))
+    return None if found is None else RANKINGS.decode(found)
+
+
+def said(stage: Stage, topic: AnyTopic) -> list[AnyRecord]:
+    messages = [topic.decode(stored.value) for stored in stage.records(topic)]
+    return [Record(topic, message, message.event_id) for message in messages]
+
+
+def later(users: list[str]) -> list[AnyRecord]:
+    """Return something of each customer after all windows are over, so that no partition waits for it."""
+    return [record(click("view", LATER, user=user, offer=None, event_id=f"later-{user}")) for user in users]
+
+
+def test_what_is_asked_is_answered_and_what_comes_of_it_is_learned(stage: Stage) -> None:
+    customers, numbers = Customers(WORLD, requests_per_day=2.5), count()
+    begin = list(customers.until(START + DAY))
+    requests = [each for each in begin if each.topic is OFFER_REQUESTS]
+    publish([each for each in begin if each.topic is not OFFER_REQUESTS], stage.broker)
+
+    def is_ranked_by_a_model() -> bool:
+        asked: OfferRequest = request(f"again-{next(numbers)}", LATER + next(numbers), user="c000001")
+        publish([record(asked)], stage.broker)
+        worker.until(lambda: served(stage, asked.event_id) is not None)
+        answer = served(stage, asked.event_id)
+        return answer is not None and answer.source == "model"
+
+    with stage.worker() as worker:
+        publish(requests, stage.broker)
+        worker.until(lambda: stage.count(RANKINGS) == len(requests))
+        for ranking in said(stage, RANKINGS):
+            assert served(stage, ranking.message.event_id) == ranking.message
+            customers.hear(ranking)
+        assert customers.waiting == 0
+        happened = list(customers.until(LATER))
+        publish(happened, stage.broker)
+        publish(later([f"c{number:06d}" for number in range(WORLD.customers)]), stage.broker)
+        worker.until(lambda: stage.count(RANKERS) > 0)
+        worker.until(is_ranked_by_a_model)
+        worker.until(stage.caught_up)
+        assert worker.terminate() == 0, worker.log
+    clicks: list[Click] = [each.message for each in happened]
+    shown = {(each.decision_id, each.offer) for each in clicks if each.kind == "impression"}
+    examples = [each.message for each in said(stage, OFFER_EXAMPLES)]
+    assert sorted((each.decision, each.offer) for each in examples) == sorted(shown)
+    assert {each.label for each in examples} == {True, False}
+    with Redis.from_url(stage.redis) as client:
+        assert client.exists(offers_key("default", "c000001"))
+    assert_exactly_once(stage)
+
+
+def assert_exactly_once(stage: Stage) -> None:
+    """Assert that all that was said equals a replay of the journal."""
+    with stage.journal(SETTINGS) as journal:
+        replayed = {each.id: each.topic.encode(each.message) for each in journal.records()}
+    assert stage.said(stage.pipeline.outputs) == replayed
