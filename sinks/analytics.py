@@ -1,10 +1,12 @@
 """Results and events in ClickHouse: JSON passes through as it stands on the topics. The schema: `SCHEMAS`."""
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -52,6 +54,8 @@ _SETTINGS = {
     "max_insert_block_size": 10_000_000,
     "max_partitions_per_insert_block": 0,  # replayed history spans any number of months
 }
+
+_VIEW = re.compile(r"^CREATE OR REPLACE VIEW (\w+)", re.MULTILINE)
 
 _BUSY = frozenset({159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 319, 394, 439, 473, 999})
 """ClickHouse's codes of what passes: time-outs, too many queries or parts, no memory, space or keeper, read-only."""
@@ -133,10 +137,21 @@ def client_for(url: str) -> Client:
 
 
 def create_schema(client: Client) -> None:
-    """Create the tables that are not there yet, and the views as they are now."""
+    """Create the tables that are not there yet, and the views as they are now.
+
+    Views that are so already are left alone: a view that is replaced is gone for a moment, for whoever is asking it.
+    """
+    script = "\n".join(schema.read_text() for schema in SCHEMAS)
+    mark = sha256(script.encode()).hexdigest()
+    asked = "SELECT name FROM system.tables WHERE database = currentDatabase() AND comment = {mark:String}"
+    kept = {name for (name,) in query(client, asked, {"mark": mark}).rows}
     with busy_when_away():
-        for statement in [each for schema in SCHEMAS for each in statements(schema.read_text())]:
-            client.command(statement)
+        for statement in statements(script):
+            view = _VIEW.search(statement)
+            if view is None:
+                client.command(statement)
+            elif view[1] not in kept:
+                client.command(f"{statement}\nCOMMENT '{mark}'")
 
 
 def query(client: Client, sql: str, parameters: Mapping[str, Any] | None = None) -> Answer:

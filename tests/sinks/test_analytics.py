@@ -206,8 +206,17 @@ def test_missing_tables_are_named_with_the_way_out(client: Any) -> None:
 
 def test_creating_the_schema_again_keeps_what_is_there(client: Any) -> None:
     keep(client, score())
+    views = "SELECT name, uuid, metadata_modification_time FROM system.tables WHERE engine = 'View' ORDER BY name"
+    before = query(client, views).rows
     create_schema(client)
     assert one(client, "SELECT count() FROM v_scores") == (1,)
+    assert query(client, views).rows == before
+
+
+def test_a_view_of_another_schema_is_replaced(client: Any) -> None:
+    client.command("CREATE OR REPLACE VIEW v_scores AS SELECT 1 AS old COMMENT 'of another schema'")
+    create_schema(client)
+    assert one(client, "SELECT count(probability) FROM v_scores") == (0,)
 
 
 def test_a_column_that_came_later_is_filled_for_what_was_there_before(client: Any) -> None:
