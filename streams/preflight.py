@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 from redis.asyncio import Redis
@@ -9,11 +10,11 @@ from redis.asyncio import Redis
 from sinks.base import SinkBusy
 from sinks.checkpoint import UnsafeRedis, refuse_unsafe
 from sinks.connection import connect
-from sinks.earlier import is_unfinished
+from sinks.earlier import commits_of, is_unfinished
 from sinks.partitions import PARTITIONS, agree_on_partitions
 from streams.pipeline import Pipeline
 from streams.settings import DEVELOPMENT_SECRET, Settings
-from streams.topic_admin import list_topics
+from streams.topic_admin import committed_offsets, list_topics
 
 log = structlog.get_logger()
 
@@ -25,13 +26,20 @@ class NotReady(RuntimeError):
 def refuse_unready(pipeline: Pipeline, settings: Settings) -> None:
     """Return once a worker may start; while Redis is away, wait for it.
 
-    Raises NotReady for the development secret, for a Redis that may lose state, for topics that are missing or not
-    co-partitioned, and for other partition counts than the state belongs to; KafkaAway when no broker answers.
+    Raises NotReady for the development secret, for a Redis that may lose state or has lost it, for topics that are
+    missing or not co-partitioned, and for other partition counts than the state belongs to; KafkaAway when no broker
+    answers.
     """
     _refuse_secret(settings)
     counts = _partitions(pipeline, settings.kafka)
     _refuse_uneven(pipeline, counts)
     asyncio.run(_refuse_redis(settings, counts))
+    if asyncio.run(_forgotten(pipeline, settings, counts)):
+        raise NotReady(
+            f"Redis holds no state at all, but workers of group {settings.group} have read from these topics: it was "
+            "emptied, or is another one. Bring back its data. Or to rebuild: stop all workers, delete the group and "
+            "the topics that headrace writes, create them anew, and start: everything is read again from Kafka"
+        )
 
 
 def refuse_unfinished(settings: Settings) -> None:
@@ -98,6 +106,17 @@ async def _refuse_other_partitions(client: Redis, counts: Mapping[str, int]) -> 
             f"all workers, delete the keys hr:* in Redis ({PARTITIONS} among them) and the internal topics, create "
             "them anew, and start: everything is read again from Kafka"
         )
+
+
+async def _forgotten(pipeline: Pipeline, settings: Settings, counts: Mapping[str, int]) -> bool:
+    """Return whether Redis knows of none of the tasks, while Kafka does of their group."""
+    tasks = [f"{p.name}/{n}" for p in pipeline.processors for n in range(counts[p.inputs[0].name])]
+    async with connect(settings.redis) as client:
+        with suppress(SinkBusy):
+            return not await commits_of(client, tasks) and bool(
+                committed_offsets(settings.kafka, settings.group, counts)
+            )
+    return False
 
 
 def _told(counts: Mapping[str, int]) -> str:

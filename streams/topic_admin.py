@@ -1,10 +1,10 @@
 """Headrace's topics on a Kafka cluster: created as declared, listed as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic, sleep
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.offer_topics import RANKERS
@@ -70,6 +70,19 @@ def list_topics(bootstrap: str, topics: Sequence[AnyTopic] = ALL) -> list[TopicS
         )
         for topic in topics
     ]
+
+
+def committed_offsets(bootstrap: str, group: str, counts: Mapping[str, int]) -> dict[tuple[str, int], int]:
+    """Return what Kafka has noted as read by a group, by topic and partition, where anything. Raises KafkaAway."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0, "error_cb": _unanswered})
+    parts = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+    try:
+        found = consumer.committed(parts, timeout=TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise KafkaAway(f"no Kafka broker at {bootstrap} tells of group {group}: {error.args[0].str()}") from None
+    finally:
+        consumer.close()
+    return {(part.topic, part.partition): part.offset for part in found if part.offset > 0}
 
 
 def configuration(topic: AnyTopic, replication: int) -> dict[str, str]:

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
+from pydantic import SecretStr
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
@@ -44,7 +47,8 @@ def pipeline(name: str, *, inputs: int = 1) -> Pipeline:
 def settings(kafka: str, redis_url: str) -> Iterator[Settings]:
     """Return settings with which a worker may start, in a database of this module's own."""
     redis = f"{redis_url.rpartition('/')[0]}/6"
-    yield Settings(kafka=kafka, redis=redis, secret="a secret of our own")  # type: ignore[arg-type]
+    secret = SecretStr("a secret of our own")
+    yield Settings(kafka=kafka, redis=redis, secret=secret, group=f"preflight-{uuid4()}")
     with Redis.from_url(redis) as client:
         client.flushdb()
 
@@ -104,6 +108,21 @@ def test_state_of_other_partitions_is_refused(created: Pipeline, settings: Setti
         admin.create_partitions([NewPartitions(name, 4)])[name].result(10)
     with pytest.raises(NotReady, match=r"preflight.created.0 has 2, .* has 4.*To rebuild: stop all workers"):
         refuse_unready(created, settings)
+
+
+def test_a_redis_that_has_forgotten_what_was_read_is_refused(created: Pipeline, settings: Settings) -> None:
+    """Workers would score from nothing, and say under old numbers what their readers take for repeats."""
+    refuse_unready(created, settings)
+    topic = created.sources[0].name
+    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": settings.group})
+    consumer.commit(offsets=[TopicPartition(topic, 0, 7)], asynchronous=False)
+    with pytest.raises(NotReady, match="Redis holds no state at all, but workers of group"):
+        refuse_unready(created, settings)
+    refuse_unready(created, settings.model_copy(update={"group": "another"}))
+    with Redis.from_url(settings.redis) as client:
+        client.hset(f"hr:{{{created.processors[0].name}/1}}:checkpoint", "sequence", 3)
+    refuse_unready(created, settings)
+    consumer.close()
 
 
 def test_state_that_is_half_written_is_refused(settings: Settings) -> None:
