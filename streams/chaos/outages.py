@@ -3,10 +3,16 @@
 from collections.abc import Callable
 from time import sleep
 
+from schemas.records import AnyTopic
+from schemas.topics import DEAD_LETTERS, JOURNAL
+from streams.assembly import fraud_pipeline
 from streams.chaos.drill import Drill
 from streams.chaos.proxy import Link, proxied
+from streams.pipeline import Pipeline
 from streams.services.supervisor import Part
+from streams.watchdog import BROKEN
 
+REFUSED = 1
 MEMORY_LEFT = 64 * 1024
 
 
@@ -44,11 +50,26 @@ def redis_full(drill: Drill) -> None:
 
 
 def redis_flush(drill: Drill) -> None:
-    """Delete everything Redis has, under load."""
-    drill.begin()
+    """Delete everything Redis has, under load: no worker may go on from nothing. Then rebuild, as it is told."""
+    worker = drill.begin()
     drill.under_load()
+    worker.dismissed = True
     drill.kept.client.flushall()
+    drill.until(lambda: not worker.running, "a worker goes on with a Redis that was emptied")
+    refused = drill.crew.start()
+    refused.dismissed = True
+    drill.until(lambda: not refused.running, "a worker starts with a Redis that was emptied")
+    for member, status in ((worker, BROKEN), (refused, REFUSED)):
+        if member.process.returncode != status:
+            drill.broken.append(f"a worker ended with {member.process.returncode}, not with {status}")
+    drill.stage.forget(drill.settings.group, rebuilt(fraud_pipeline(drill.settings)))
+    drill.crew.start()
     drill.moves_on()
+
+
+def rebuilt(pipeline: Pipeline) -> list[AnyTopic]:
+    """Return the topics that are made again when everything is read again."""
+    return [*pipeline.outputs, DEAD_LETTERS, JOURNAL]
 
 
 def network_cut(drill: Drill) -> None:

@@ -3,7 +3,7 @@
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from schemas.records import AnyTopic
 from schemas.topics import ALL
 from streams.chaos.evidence import Kept
 from streams.services.process import birth_of
@@ -47,6 +48,18 @@ class Stage:
         while birth_of(pid) is not None:
             sleep(POLL_SECONDS)
 
+    def forget(self, group: str, topics: Sequence[AnyTopic]) -> None:
+        """Delete a group without members and make topics anew; empty Redis."""
+        admin = AdminClient({"bootstrap.servers": self.kafka, "log_level": 0})
+        deadline = monotonic() + SECONDS
+        while members(admin, group) and monotonic() < deadline:
+            sleep(POLL_SECONDS)
+        admin.delete_consumer_groups([group])[group].result(SECONDS)
+        delete_topics(self.kafka, [topic.name for topic in topics])
+        create_topics(self.kafka)
+        with Kept(self.redis) as kept:
+            kept.client.flushall()
+
     @contextmanager
     def cleared(self) -> Iterator[None]:
         """Begin with empty topics and an empty Redis; both services run again when the block is left."""
@@ -74,6 +87,11 @@ def own_stage() -> Iterator[Stage]:
             yield Stage(folder, found.kafka or "", found.redis or "")
         finally:
             down(folder)
+
+
+def members(admin: AdminClient, group: str) -> int:
+    """Return how many members a group has by what the broker knows; one that was killed is one for a while."""
+    return len(admin.describe_consumer_groups([group])[group].result(SECONDS).members)
 
 
 def delete_topics(bootstrap: str, names: list[str]) -> None:

@@ -78,11 +78,13 @@ class Watch:
 
         First hops always have work. None, too, where no commit followed.
         """
-        found = [seconds for over in self._over if (seconds := self._recovery(over)) is not None]
-        return max(found, default=None)
+        ends = [*(over.at for over in self._over[1:]), float("inf")]
+        found = [self._recovery(over, end) for over, end in zip(self._over, ends, strict=True)]
+        return max((seconds for seconds in found if seconds is not None), default=None)
 
-    def _recovery(self, over: Sample) -> float | None:
-        later = [each for each in self.samples if each.at > over.at]
+    def _recovery(self, over: Sample, end: float) -> float | None:
+        """Return the seconds after a fault, of which only what came before the next one, at `end`, counts."""
+        later = [each for each in self.samples if over.at < each.at < end]
         firsts = (
             next((each.at for each in later if each.commits[task] > over.commits.get(task, 0)), None)
             for task in self._tasks

@@ -1,5 +1,7 @@
 """`headrace chaos run`: real processes are broken on purpose, and every promise is held against what they did."""
 
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,8 @@ def run_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
     """Run each scenario under each seed on a broker, Redis and workers of its own. Leaves with 1 when one fails."""
+    # What it has started is ended by SIGTERM too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with told_plainly(UnknownScenario, ServiceFailed):
         campaign = Campaign(chosen(scenarios or []), seeds, events, Settings().folder / "chaos", resume)
         with _silent() if as_json else _shown() as tell:
