@@ -235,7 +235,8 @@ GROUP BY tenant, model, day;
 
 -- What policies would have earned per decision, in first slots alone, where one shown offer stands for one choice: by
 -- inverse propensity (IPS) and self-normalised (SNIPS: Swaminathan and Joachims, 2015), with its standard error. Only
--- what had a chance to be shown can be judged: `mean_weight` far from 1 says that something had none.
+-- what had a chance to be shown can be judged: `mean_weight` far from 1 says that something had none. Decisions whose
+-- outcome is open are left out, so that in the newest days those on offers with a short time to redeem are ahead.
 CREATE OR REPLACE VIEW policy_value AS
 WITH decided AS
 (

@@ -48,7 +48,7 @@ def _slot(offer: str, at: int, propensity: float) -> RankedOffer:
 
 
 def _decision(n: int, **fields: Any) -> Ranking:
-    refused = {"wine": "paused", "gold": "no consent"} if n % 4 == 0 else {"wine": "paused"}
+    refused = {"wine": "paused", "gold": "consent"} if n % 4 == 0 else {"wine": "paused"}
     return ranking(f"request-{n}", user=f"shopper-{n % 5}", scores=(0.2, 0.6, 0.1), refused=refused, **fields)
 
 
