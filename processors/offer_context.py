@@ -140,9 +140,9 @@ def answer(context: OfferContext, click: Click) -> Shown | None:
     time = click.time_ms()
     about = [shown for shown in reversed(context.shown) if _is_about(click, shown, time)]
     if click.kind == "view":
-        context.viewed_at = time
+        context.viewed_at = float(time)
         return _seen(context, about)
-    context.redeemed_at = time
+    context.redeemed_at = float(time)
     return _redeemed(context, about, time)
 
 

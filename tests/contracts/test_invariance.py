@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 from zlib import crc32
 
@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.base import AnyProcessor, Said, Tables
+from schemas.offer_topics import RANKERS, RANKINGS
 from schemas.records import DAY, DUE, AnyRecord
 from schemas.topics import ALERTS, MODELS
 from streams.assembly import fraud_pipeline
@@ -23,10 +24,11 @@ from streams.settings import Settings
 from streams.simulator import World, simulate
 from streams.state_codec import state_codec
 from streams.task import Task
+from tests.processors import offer_world
 
 SETTINGS = Settings(label_window=2 * DAY, publish_every=100, sample_genuine=0.9)
 WORLD = World(customers=110, terminals=60, days=16, fraud_rate=0.05, duplicates=0.05, label_delay_ms=5 * DAY)
-NAMES = ("features", "fraud", "outcomes", "learning")
+NAMES = ("features", "fraud", "outcomes", "learning", "offers", "offer-usage", "rewards", "offer-learning")
 FIRST = 300
 READY = 2_000
 """Examples that the model keeps before it places its knots; learners carry them all from batch to batch."""
@@ -34,7 +36,8 @@ READY = 2_000
 
 def pipeline() -> dict[str, AnyProcessor]:
     """Return the processors by name, as a new process builds them."""
-    return {processor.name: processor for processor in fraud_pipeline(SETTINGS).processors}
+    both = (*fraud_pipeline(SETTINGS).processors, *offer_world.pipeline().processors)
+    return {processor.name: processor for processor in both}
 
 
 @dataclass
@@ -77,7 +80,8 @@ class Journal:
 @pytest.fixture(scope="module")
 def journal() -> Journal:
     noted = {name: Noted(processor) for name, processor in pipeline().items()}
-    said = list(replay(Pipeline(tuple(noted.values())), simulate(WORLD)))
+    stream = chain(simulate(WORLD), offer_world.asking_world())
+    said = list(replay(Pipeline(tuple(noted.values())), stream))
     return Journal({name: each.taken for name, each in noted.items()}, said)
 
 
@@ -169,6 +173,17 @@ def test_the_stream_has_everything_that_could_differ(journal: Journal) -> None:
     assert spoken.count(ALERTS) > 10
     assert any(each.message.late for each in journal.said if each.topic.name == "examples")
     assert any(each.message.source == "model" for each in journal.said if each.topic.name == "scores")
+
+
+def test_the_stream_has_all_that_can_become_of_a_request(journal: Journal) -> None:
+    rankings = [each.message for each in journal.said if each.topic is RANKINGS]
+    asked = [ranking for ranking in rankings if not ranking.shown]
+    refused = {why for ranking in asked for why in ranking.refused.values()}
+    assert len(asked) == 250
+    assert len(rankings) > 300
+    assert {ranking.source for ranking in asked} >= {"rules", "model"}
+    assert refused == {"segment", "stock", "budget", "frequency_cap", "cool_down", "exclusive"}
+    assert sum(each.topic is RANKERS for each in journal.said) > 3
 
 
 @pytest.mark.parametrize("name", NAMES)

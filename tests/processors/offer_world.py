@@ -143,6 +143,43 @@ def world(customers: int = 60, waves: int = 10, seed: int = 1) -> list[AnyRecord
     return [record(each) for each in (*CATALOGUE, *happened)]
 
 
+def asking_world(customers: int = 25, waves: int = 10, seed: int = 2) -> list[AnyRecord]:
+    """Return a stream of requests, each for three offers of which the customer is shown some, with what came of them.
+
+    Some impressions are of other decisions, and some clicks come twice.
+    """
+    rng = random.Random(seed)
+    happened = [each for user in range(customers) for each in _asking_life(rng, f"u{user}", waves)]
+    happened.sort(key=lambda event: event.time_ms())
+    return [record(each) for each in (*SCARCE, *happened)]
+
+
+SCARCE = (
+    offer("coffee", category="drinks", shows_per_week=2, margin="20", cost="5"),
+    offer("cake", kind="discount", reward="3", minimum_spend=7, category="food", stock=10, margin="9", cost="3"),
+    offer("beans", kind="discount", category="drinks", budget="200", cost="10", margin="25", cool_down_days=10),
+    offer("tea", category="drinks", segments=["gold"], exclusive_of=["coffee"], margin="15", cost="2"),
+    offer("news", kind="informational", reward="0", minimum_spend=0, duration_days=2, margin="1", cost="0"),
+)
+"""A catalogue in which every sort of limit comes to bear."""
+
+
+def _asking_life(rng: random.Random, user: str, waves: int) -> Iterator[Event]:
+    keen = rng.random()
+    yield profile(NOON - HOUR, event_id=f"profile-{user}", user=user, segment=rng.choice(("gold", "silver")))
+    for wave in range(waves):
+        at, name = NOON + 3 * wave * DAY + rng.randrange(24) * HOUR, f"{user}-{wave}"
+        yield request(f"d-{name}", at, user=user)
+        for number, chosen in enumerate(rng.sample(SCARCE, 3)):
+            decision = rng.choice((f"d-{name}", f"d-{name}", f"elsewhere-{name}-{number}"))
+            about = partial(click, user=user, offer=chosen.offer, decision_id=decision)
+            for kind, chance in (("impression", 0.9), ("view", 0.7), ("redemption", keen)):
+                happened = about(kind, at + rng.randrange(1, 40) * HOUR, event_id=f"{kind}-{name}-{number}")
+                if rng.random() < chance:
+                    yield from [happened] * rng.choice((1, 1, 2))
+        yield payment(at + rng.randrange(1, 60) * HOUR, event_id=f"tx-{name}", user=user)
+
+
 def _life(rng: random.Random, user: str, waves: int) -> Iterator[Event]:
     keen = rng.random()
     yield profile(NOON, event_id=f"profile-{user}", user=user, age=20 + round(50 * keen), gender=rng.choice("FMO"))
