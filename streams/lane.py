@@ -27,16 +27,27 @@ FENCED_SECONDS = 3.0
 HELD_SECONDS = 1.0
 
 
+class Forgotten(RuntimeError):
+    """The store has lost commits that it had acknowledged. To go on would be to begin anew from what is left."""
+
+
 class Lane:
     """Steps one processor over one partition, exactly once in effect.
 
     Per batch: take merged records, skip what the checkpoint covers, load missing states, step, commit states, results,
     outbox and offsets in one fenced write, produce the outbox, go on. After any trouble with the store it claims the
     task again, produces the stored outbox again, and steps what the checkpoint does not cover.
+
+    `sequence` counts its commits. A lane that is to follow one that is known begins with that one's.
     """
 
     def __init__(
-        self, processor: AnyProcessor, partition: int, surroundings: Surroundings, ring: frozenset[str] = frozenset()
+        self,
+        processor: AnyProcessor,
+        partition: int,
+        surroundings: Surroundings,
+        ring: frozenset[str] = frozenset(),
+        sequence: int = 0,
     ) -> None:
         self.processor = processor
         self.partition = partition
@@ -50,15 +61,20 @@ class Lane:
         self._cache, self._task = self._empty()
         self._meta = Meta()
         self._claim: Claim | None = None
-        self._sequence = 0
+        self.sequence = sequence
         self._delivered = False
         self._news = asyncio.Event()
         self._stopped = asyncio.Event()
 
     async def claim(self) -> Mapping[Position, int]:
-        """Take the task over and return the last offset taken of each input; what was said last is said again."""
+        """Take the task over and return the last offset taken of each input; what was said last is said again.
+
+        Raises SinkBusy, and Forgotten where the store has lost commits that this lane, or one before it, knows of.
+        """
         claim = await self._around.store.claim(self.name)
-        self._claim, self._sequence, self.offsets = claim, claim.sequence, dict(claim.offsets)
+        if claim.sequence < self.sequence:
+            raise Forgotten(f"the store has {claim.sequence} commits of {self.name}, and had {self.sequence}")
+        self._claim, self.sequence, self.offsets = claim, claim.sequence, dict(claim.offsets)
         self._meta = msgspec.msgpack.decode(claim.meta, type=Meta) if claim.meta else Meta()
         self._cache, self._task = self._empty()
         self._task.resume(self._meta.watermark, self._meta.sources, claim.dues)
@@ -104,7 +120,7 @@ class Lane:
         """
         if not self._delivered:
             return
-        nothing_new = Commit(self._sequence + 1, {}, {}, self.offsets, msgspec.msgpack.encode(self._meta), b"")
+        nothing_new = Commit(self.sequence + 1, {}, {}, self.offsets, msgspec.msgpack.encode(self._meta), b"")
         with suppress(SinkBusy, Fenced):
             await self._around.store.commit(self.name, self._epoch, nothing_new)
         self._delivered = False
@@ -171,9 +187,9 @@ class Lane:
         stepped = self._step(batch)
         self._around.failpoint("stepped")
         states = self._cache.encoded(self._task.changed)
-        outgoing, commit = stepped.commit(self._epoch, self._sequence + 1, states, self.offsets)
+        outgoing, commit = stepped.commit(self._epoch, self.sequence + 1, states, self.offsets)
         await self._around.store.commit(self.name, self._epoch, commit)
-        self._sequence, self._meta = commit.sequence, stepped.meta
+        self.sequence, self._meta = commit.sequence, stepped.meta
         self._around.failpoint("committed")
         await self._around.deliveries.produce(self.name, commit.sequence, outgoing)
         self._around.failpoint("produced")

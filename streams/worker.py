@@ -57,6 +57,7 @@ class Worker:
         self._breaker = Breaker()
         self._failpoint = failpoint(os.environ.get("HEADRACE_FAILPOINT", ""))
         self._tasks: set[asyncio.Task[None]] = set()
+        self._commits: dict[tuple[str, int], int] = {}
         self._taking_over: asyncio.Task[None] | None = None
         self.tables: TableReader
         self.deliveries: Deliveries
@@ -94,9 +95,10 @@ class Worker:
     async def _take_over(self, consumer: BatchConsumer, partitions: frozenset[TP]) -> None:
         self.inflow.stop()
         await self._stop_lanes(None)
+        self._commits |= {at: lane.sequence for at, lane in self.lanes.items()}
         self.lanes.clear()
         lanes = [
-            Lane(processor, number, self._surroundings(processor, number), self.pipeline.ring(processor))
+            self._lane(processor, number)
             for processor in self.pipeline.processors
             for number in sorted({tp.partition for tp in partitions if tp.topic in _names(processor)})
         ]
@@ -111,6 +113,10 @@ class Worker:
         self._tasks = {asyncio.create_task(self._guarded(lane.name, lane.run()), name=lane.name) for lane in lanes}
         self.watchdog.settle()
         log.info("assigned", lanes=sorted(lane.name for lane in lanes))
+
+    def _lane(self, processor: AnyProcessor, number: int) -> Lane:
+        known = self._commits.get((processor.name, number), 0)
+        return Lane(processor, number, self._surroundings(processor, number), self.pipeline.ring(processor), known)
 
     async def _claim(self, lane: Lane) -> None:
         while True:

@@ -21,7 +21,7 @@ from sinks.serving import Reader
 from sinks.store import Position, Store
 from streams import lane as lanes
 from streams.inbound import Inbound
-from streams.lane import Lane
+from streams.lane import Forgotten, Lane
 from streams.outbox import Origin, Outbound
 from streams.state_codec import state_codec
 from streams.surroundings import Surroundings
@@ -84,7 +84,11 @@ class House:
 
     def lane(self, processor: Any = None) -> Lane:
         """Return a new owner of the task, as after a restart."""
-        around = Surroundings(
+        return Lane(processor or Porter(), 0, self.surroundings())
+
+    def surroundings(self) -> Surroundings:
+        """Return what an owner has around it."""
+        return Surroundings(
             store=self.store,
             deliveries=self.broker,  # type: ignore[arg-type]
             tables={},
@@ -96,7 +100,6 @@ class House:
             linger=self.linger,
             failpoint=self._reached,
         )
-        return Lane(processor or Porter(), 0, around)
 
     def _reached(self, point: str) -> None:
         """Die where the next crash wants it."""
@@ -262,6 +265,36 @@ def test_a_lane_that_was_fenced_claims_again_and_goes_on(monkeypatch: pytest.Mon
 
     asyncio.run(scene())
     assert house.broker.counts() == oracle(house.logs)[0]
+
+
+class Forgetful(MemoryStore):
+    """A store that can be emptied."""
+
+    def forget(self) -> None:
+        self._tasks.clear()
+
+
+def test_a_lane_does_not_go_on_where_its_store_has_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "FENCED_SECONDS", 0.0)
+    store = Forgetful()
+    house = House(logs([("ann", 1), ("bob", 2), ("ann", 3)]), store, batch=2)
+
+    async def scene() -> None:
+        lane = house.lane()
+        await lane.claim()
+        lane.put("visits", house.logs["visits"][:2])
+        await finished(lane, {Position("visits", 0): 1})
+        store.forget()
+        before = list(house.broker.log)
+        heir = Lane(Porter(), 0, house.surroundings(), sequence=lane.sequence)
+        with pytest.raises(Forgotten, match="has 0 commits of porter/0, and had 1"):
+            await heir.claim()
+        heir.put("visits", house.logs["visits"][2:])
+        with pytest.raises(Forgotten):
+            await until(heir, lambda: False)
+        assert house.broker.log == before
+
+    asyncio.run(scene())
 
 
 def test_a_lane_that_never_claimed_commits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
