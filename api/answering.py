@@ -24,7 +24,7 @@ class Answers:
         if stored is None:
             raise Refused(404, unknown)
         known = head(stored)
-        envelope = await self.envelope(known.event_time, known.source, (known.model, known.version))
+        envelope = await self.envelope(part, known.event_time, known.source, (known.model, known.version))
         names = self._names.get(known.features or "customer", b"null")
         return conditional(request, envelope, {"feature_names": names, part: stored})
 
@@ -35,13 +35,13 @@ class Answers:
         if not found:
             raise Refused(404, none)
         as_of = max(head(version).event_time for version in found.values())
-        return conditional(request, await self.envelope(as_of, part), {part: joined(found)})
+        return conditional(request, await self.envelope(part, as_of, part), {part: joined(found)})
 
     async def envelope(
-        self, as_of: int, source: Source, made_by: tuple[str | None, int | None] = (None, None)
+        self, part: str, as_of: int, source: Source, made_by: tuple[str | None, int | None] = (None, None)
     ) -> Envelope:
-        """Return the envelope of an answer about an event of that time, whose scores that model and version made."""
-        ages, (model, version) = await self._freshness.ages(as_of), made_by
+        """Return the envelope of a part about an event of that time, whose scores that model and version made."""
+        ages, (model, version) = await self._freshness.ages(as_of, part), made_by
         stale = self._freshness.is_stale(ages)
         return Envelope(as_of=as_of, ages=ages, stale=stale, source=source, model=model, version=version)
 

@@ -17,7 +17,7 @@ Source = Literal["model", "rules", "prior", "features", "models", "usage", "rank
 
 
 class Ages(msgspec.Struct, frozen=True):
-    """Milliseconds since the event that the answer is about, and since the pipeline last committed; None if never."""
+    """Milliseconds since the event that the answer is about, and since what it comes from last committed, if ever."""
 
     event_ms: int
     commit_ms: int | None
@@ -26,8 +26,8 @@ class Ages(msgspec.Struct, frozen=True):
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """How fresh an answer is and where it comes from.
 
-    `as_of` is the newest event time in it, in milliseconds since 1970 UTC. `stale` says that the pipeline has not
-    committed lately, so newer events may be missing. `model` and `version` made the scores; None where the
+    `as_of` is the newest event time in it, in milliseconds since 1970 UTC. `stale` says that what the answer comes from
+    has not committed lately, so newer events may be missing. `model` and `version` made the scores; None where the
     answer has none. A ranking by rules or by the prior rate has version 0.
     """
 

@@ -5,6 +5,16 @@ from collections.abc import Callable, Mapping
 from api.answers import Ages
 from sinks.base import Progress, ResultReader
 
+MADE_BY: Mapping[str, frozenset[str]] = {
+    "score": frozenset({"features", "fraud"}),
+    "features": frozenset({"features"}),
+    "models": frozenset({"learning"}),
+    "ranking": frozenset({"offers"}),
+    "usage": frozenset({"offers", "offer-usage"}),
+    "rankers": frozenset({"offer-learning"}),
+}
+"""The processors that each part of an answer comes from: that nothing was learned lately makes no score stale."""
+
 REMEMBERED_MS = 250
 """How long a look at the pipeline's progress serves further answers."""
 
@@ -19,14 +29,18 @@ class Freshness:
         self._looked_at: int | None = None
         self._progress: Mapping[str, Progress] = {}
 
-    async def ages(self, event_time: int) -> Ages:
-        """Return the ages of an answer about an event of that time."""
+    async def ages(self, event_time: int, part: str = "") -> Ages:
+        """Return the ages of an answer about an event of that time: of all processors where nobody is known for `part`.
+
+        The commit is that of the slowest of them.
+        """
         progress, now = await self.progress(), self._now()
-        slowest = min((each.committed_at for each in progress.values()), default=None)
+        makers = MADE_BY.get(part, frozenset()) & progress.keys() or progress.keys()
+        slowest = min((progress[name].committed_at for name in makers), default=None)
         return Ages(now - event_time, None if slowest is None else max(0, now - slowest))
 
     def is_stale(self, ages: Ages) -> bool:
-        """Return whether the slowest processor has not committed lately, or none ever did."""
+        """Return whether that commit was not lately, or none ever was."""
         return ages.commit_ms is None or ages.commit_ms > self._stale_after_ms
 
     async def progress(self) -> Mapping[str, Progress]:

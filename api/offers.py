@@ -46,7 +46,7 @@ def offer_routes(reader: ResultReader, answers: Answers, settings: ApiSettings) 
         if stored is None:
             raise Refused(404, f"Offer {offer!r} was shown to nobody lately. Check the id, and the tenant in X-Tenant.")
         usage = _usage(stored)
-        envelope = await answers.envelope(usage.event_time, "usage")
+        envelope = await answers.envelope("usage", usage.event_time, "usage")
         return conditional(request, envelope, {"rates": msgspec.json.encode(rates(usage)), "usage": stored})
 
     @router.get("/rankers", responses=answered(RankersAnswer) | errors, response_class=Response)
