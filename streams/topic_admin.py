@@ -16,6 +16,11 @@ MODEL_BYTES = 32 * 1024 * 1024
 """Largest message on `models` and `rankers`: a snapshot of a learner. A dead letter, too, is larger than what it seals:
 a message of the cluster's own limit must find room in it. Other topics keep that limit."""
 
+UNSETTLED = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+)
+"""What a broker says of a group while it is not settled yet who keeps it: ask again."""
+
 
 class KafkaAway(RuntimeError):
     """No broker answers, or it refuses what was asked."""
@@ -77,12 +82,26 @@ def committed_offsets(bootstrap: str, group: str, counts: Mapping[str, int]) -> 
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0, "error_cb": _unanswered})
     parts = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
     try:
-        found = consumer.committed(parts, timeout=TIMEOUT_SECONDS)
+        found = _committed(consumer, parts)
     except KafkaException as error:
         raise KafkaAway(f"no Kafka broker at {bootstrap} tells of group {group}: {error.args[0].str()}") from None
     finally:
         consumer.close()
     return {(part.topic, part.partition): part.offset for part in found if part.offset > 0}
+
+
+def _committed(consumer: Consumer, parts: list[TopicPartition]) -> list[TopicPartition]:
+    """Return the partitions with what was committed. A cluster that has just started is given time to find out."""
+    deadline = monotonic() + TIMEOUT_SECONDS
+    while True:
+        try:
+            found: list[TopicPartition] = consumer.committed(parts, timeout=TIMEOUT_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() not in UNSETTLED or monotonic() > deadline:
+                raise
+            sleep(0.05)
+        else:
+            return found
 
 
 def configuration(topic: AnyTopic, replication: int) -> dict[str, str]:
