@@ -22,11 +22,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     down(tmp_path / "demo")
 
 
-def test_every_payment_is_scored_served_and_kept(kafka: str, folder: Path) -> None:
+def test_every_payment_is_scored_served_and_kept_and_every_request_answered(kafka: str, folder: Path) -> None:
     told = CliRunner().invoke(app, ["demo", "--kafka", "--no-serve", "--json", "--events", str(EVENTS)])
     assert told.exit_code == 0, told.stderr
     result = json.loads(told.stdout)
     assert (result["events"], result["scores"], result["redis_scores"]) == (EVENTS, EVENTS, EVENTS)
     assert result["clickhouse_rows"] >= 3 * EVENTS
+    assert result["offers"]["rankings"] == result["offers"]["requests"] > 0
     assert "drained" in (folder / "logs" / "sink.log").read_text()
     assert not any(health.running for health in status(folder).values())
