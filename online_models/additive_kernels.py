@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from online_models.additive_state import Additive
+from online_models.additive_state import Additive, Indices
 from online_models.base import Vector
 from online_models.compiled import compiled
 
@@ -18,7 +18,10 @@ CENTRE_MEMORY = 1_000.0
 """Examples over which a feature's typical contribution is averaged."""
 
 Matrix = npt.NDArray[np.float64]
-"""One row per feature. Rows are indexed, not sliced: a slice costs more than what is computed from it."""
+"""One row per column: the features, then the crosses.
+
+Rows are indexed, not sliced: a slice costs more than what is computed from it.
+"""
 
 
 @compiled
@@ -60,13 +63,33 @@ def _contribution(value: float, knots: Matrix, weights: Matrix, f: int) -> float
 
 
 @compiled
-def contributions(x: Vector, model: Additive) -> Vector:
-    """Return each feature's log-odds less what it typically contributes."""
-    knots, weights, centre = model.knots, model.weights, model.centre
-    terms = np.empty(x.size)
-    for f in range(x.size):
+def crossed(x: Vector, value: Indices, flag: Indices, above: Vector, below: Vector) -> Vector:
+    """Return the features followed by their crosses: a value where its flag lies strictly between, else NaN."""
+    columns = np.empty(x.size + value.size)
+    columns[: x.size] = x
+    for cross in range(value.size):
+        holds = above[cross] < x[flag[cross]] < below[cross]
+        columns[x.size + cross] = x[value[cross]] if holds else math.nan
+    return columns
+
+
+@compiled
+def _terms(x: Vector, knots: Matrix, weights: Matrix, centre: Vector, owners: Indices) -> Vector:
+    """Return each feature's log-odds less what it typically contributes; its crosses count as its own."""
+    features = x.size - owners.size
+    terms = np.empty(features)
+    for f in range(features):
         terms[f] = _contribution(x[f], knots, weights, f) - centre[f]
+    for cross in range(owners.size):
+        column = features + cross
+        terms[owners[cross]] += _contribution(x[column], knots, weights, column) - centre[column]
     return terms
+
+
+@compiled
+def contributions(x: Vector, model: Additive) -> Vector:
+    """Return each feature's log-odds less what it typically contributes; its crosses count as its own."""
+    return _terms(x, model.knots, model.weights, model.centre, model.owners)
 
 
 @compiled
@@ -95,28 +118,25 @@ def probability(logit: float) -> float:
 @compiled
 def score(x: Vector, model: Additive) -> float:
     """Return the probability of the positive label; NaN when a value is infinite."""
-    logit = intercept(model)
-    knots, weights, centre = model.knots, model.weights, model.centre
-    for f in range(x.size):
-        if math.isinf(x[f]):
-            return math.nan
-        logit += _contribution(x[f], knots, weights, f) - centre[f]
-    return probability(logit)
+    logit = _intercept(model.scalars, model.centre)
+    terms = _terms(x, model.knots, model.weights, model.centre, model.owners)
+    for f in range(terms.size):
+        logit += math.nan if math.isinf(x[f]) else terms[f]
+    return math.nan if math.isnan(logit) else probability(logit)
 
 
 @compiled
 def explain(
-    x: Vector, knots: Matrix, weights: Matrix, centre: Vector, scalars: Vector, k: int
+    x: Vector, knots: Matrix, weights: Matrix, centre: Vector, owners: Indices, scalars: Vector, k: int
 ) -> tuple[float, float, float, Vector, Vector]:
     """Return score (NaN when a value is infinite), log-odds, intercept, contributions, and where the largest stand.
 
     The arrays are those of the model: to hand over all of it costs more than to go through these.
     """
     start = _intercept(scalars, centre)
-    terms = np.empty(x.size)
+    terms = _terms(x, knots, weights, centre, owners)
     logit = start
-    for f in range(x.size):
-        terms[f] = _contribution(x[f], knots, weights, f) - centre[f]
+    for f in range(terms.size):
         logit += math.nan if math.isinf(x[f]) else terms[f]
     score = math.nan if math.isnan(logit) else probability(logit)
     return score, logit, start, terms, largest(terms, k)
@@ -167,7 +187,7 @@ def _count(value: float, knots: Matrix, counts: Matrix, extent: Matrix, f: int, 
 def learn(x: Vector, target: float, weight: float, model: Additive) -> bool:
     """Learn one example by log loss; False, with nothing changed, when a value is infinite.
 
-    Each feature steps on the one or two cells that its value touches, or on that of a missing value.
+    Each column steps on the one or two cells that its value touches, or on that of a missing value.
     """
     predicted = score(x, model)
     if math.isnan(predicted):

@@ -9,10 +9,11 @@ import numpy as np
 from online_models.base import Vector
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
+Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Additive(NamedTuple):
-    """The state for F features of at most K knots each; kernels change the arrays in place.
+    """The state for F columns, features and then crosses, of at most K knots each; kernels change the arrays in place.
 
     Row `f` of `weights`, `z` and `n` holds one cell per basis function: column k is the hat on knot k, the last
     column says "missing".
@@ -36,20 +37,24 @@ class Additive(NamedTuple):
     """(2,), the bias and how many examples were learned."""
     rates: Vector
     """(5,), FTRL's alpha, beta, l1 and l2, and the learning rate of the bias."""
+    owners: Indices
+    """(C,), the feature that each of the C crosses, the last columns, counts as a part of."""
 
 
-def empty(features: int, knots: int, rates: Vector) -> Additive:
+def empty(features: int, knots: int, rates: Vector, owners: Indices) -> Additive:
     """Return a state that knows nothing, not even where its knots are."""
+    columns = features + owners.size
     return Additive(
-        knots=np.full((features, knots), np.inf),
-        weights=np.zeros((features, knots + 1)),
-        z=np.zeros((features, knots + 1)),
-        n=np.zeros((features, knots + 1)),
-        counts=np.zeros((features, 2 * knots + 1)),
-        extent=np.tile([np.inf, -np.inf], (features, 1)),
-        centre=np.zeros(features),
+        knots=np.full((columns, knots), np.inf),
+        weights=np.zeros((columns, knots + 1)),
+        z=np.zeros((columns, knots + 1)),
+        n=np.zeros((columns, knots + 1)),
+        counts=np.zeros((columns, 2 * knots + 1)),
+        extent=np.tile([np.inf, -np.inf], (columns, 1)),
+        centre=np.zeros(columns),
         scalars=np.zeros(2),
         rates=rates,
+        owners=owners,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from online_models import additive_kernels as kernels
 from online_models.additive_state import Additive, empty, forget_histograms, place, placed
 from online_models.base import Explanation, Model, Vector, checked_weight, finite, infinite, vector
+from online_models.crosses import FRAUD, Columns, Cross, among
 from online_models.knots import QUANTILES, fits, histogram_knots, quantile_knots
 from online_models.snapshots import decoded
 
@@ -18,7 +19,7 @@ from online_models.snapshots import decoded
 class AdditiveSettings(msgspec.Struct, frozen=True):
     """How an `AdditiveLogistic` learns."""
 
-    alpha: float = 1.0
+    alpha: float = 0.5
     """FTRL's learning rate."""
     beta: float = 1.0
     """FTRL's smoothing: larger makes first steps smaller."""
@@ -33,6 +34,8 @@ class AdditiveSettings(msgspec.Struct, frozen=True):
     """Most examples between two placements of the knots."""
     base_rate: float = 0.01
     """Score before the first example, in (0, 1)."""
+    crosses: tuple[Cross, ...] = ()
+    """What a feature says where another says so; a function of its own each, which counts as the feature's."""
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -45,7 +48,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
 
 
 class AdditiveLogistic:
-    """Logistic regression on piecewise-linear functions, one per feature, learned by FTRL-proximal.
+    """Logistic regression on piecewise-linear functions, one per feature and cross, learned by FTRL-proximal.
 
     Each feature is spread over hat functions on its quantiles; values beyond the outer knots count as the
     outer knots, missing values have a weight of their own. It equals `hat_basis.reference` to 1e-9.
@@ -59,6 +62,7 @@ class AdditiveLogistic:
     def __init__(self, features: tuple[str, ...], settings: AdditiveSettings | None = None) -> None:
         self.features = tuple(features)
         self.settings = settings or AdditiveSettings()
+        self._columns = Columns.of(self.features, self.settings.crosses)
         self._state = self._empty()
         self._state.scalars[0] = _log_odds(self.settings.base_rate)
         self._waiting: list[Vector] = []
@@ -68,7 +72,7 @@ class AdditiveLogistic:
     def _empty(self) -> Additive:
         s = self.settings
         rates = np.array([s.alpha, s.beta, s.l1, s.l2, s.bias_rate])
-        return empty(len(self.features), len(s.quantiles), rates)
+        return empty(len(self.features), len(s.quantiles), rates, self._columns.value)
 
     @property
     def ready(self) -> bool:
@@ -87,19 +91,19 @@ class AdditiveLogistic:
 
     @property
     def knots(self) -> tuple[Vector, ...]:
-        """Return the knots of each feature."""
-        return tuple(placed(self._state, f) for f in range(len(self.features)))
+        """Return the knots of each feature, then of each cross."""
+        return tuple(placed(self._state, column) for column in range(len(self._state.knots)))
 
     @property
     def weights(self) -> tuple[Vector, ...]:
-        """Return the weights of each feature, in log-odds: one per knot, then that of a missing value."""
+        """Return the weights of each feature and cross, in log-odds: one per knot, then that of a missing value."""
         rows = zip(self._state.weights, self.knots, strict=True)
         return tuple(np.append(row[: knots.size], row[-1]) for row, knots in rows)
 
     def score_one(self, x: Vector) -> float:
         """Return the probability of the positive label, in [0, 1]. Changes nothing."""
         x = vector(x, self.features)
-        score = float(kernels.score(x, self._state))
+        score = float(kernels.score(self._columns.fill(x), self._state))
         if math.isnan(score):
             raise infinite(x, self.features)
         return score
@@ -107,14 +111,14 @@ class AdditiveLogistic:
     def contributions(self, x: Vector) -> Vector:
         """Return what each feature adds to the log-odds, beyond what it typically does."""
         x = finite(x, self.features)
-        terms: Vector = kernels.contributions(x, self._state)
+        terms: Vector = kernels.contributions(self._columns.fill(x), self._state)
         return terms
 
     def explain_one(self, x: Vector, k: int) -> Explanation:
         """Return the score of `x` with what makes it, in one go."""
         x, state = vector(x, self.features), self._state
         score, logit, intercept, terms, largest = kernels.explain(
-            x, state.knots, state.weights, state.centre, state.scalars, k
+            self._columns.fill(x), state.knots, state.weights, state.centre, state.owners, state.scalars, k
         )
         if math.isnan(score):
             raise infinite(x, self.features)
@@ -125,10 +129,12 @@ class AdditiveLogistic:
         x = vector(x, self.features)
         if checked_weight(weight) == 0.0:
             return
+        columns = self._columns.fill(x)
         if not self.ready:
-            self._wait(finite(x, self.features), y, weight)
+            finite(x, self.features)
+            self._wait(columns, y, weight)
             return
-        if not kernels.learn(x, float(y), weight, self._state):
+        if not kernels.learn(columns, float(y), weight, self._state):
             raise infinite(x, self.features)
         if self.learned >= self._next_refit:
             self._refit()
@@ -147,13 +153,14 @@ class AdditiveLogistic:
                 self.learn_one(xs[done], bool(ys[done]), float(weights[done]))
                 done += 1
                 continue
-            done += kernels.learn_many(xs[done:], ys[done:], weights[done:], self._state, float(self._next_refit))
+            columns = self._columns.fill_all(xs[done:])
+            done += kernels.learn_many(columns, ys[done:], weights[done:], self._state, float(self._next_refit))
             if self.learned >= self._next_refit:
                 self._refit()
 
-    def _wait(self, x: Vector, y: bool, weight: float) -> None:
+    def _wait(self, columns: Vector, y: bool, weight: float) -> None:
         """Keep an example until there are enough to place the knots, then learn them all."""
-        self._waiting.append(np.append(x, (float(y), weight)))
+        self._waiting.append(np.append(columns, (float(y), weight)))
         self._count_waiting(float(y), weight)
         if len(self._waiting) == self.settings.warm_up:
             self._place_first_knots()
@@ -165,28 +172,28 @@ class AdditiveLogistic:
 
     def _place_first_knots(self) -> None:
         kept = np.stack(self._waiting)
-        for feature in range(len(self.features)):
-            place(self._state, feature, quantile_knots(kept[:, feature], self.settings.quantiles))
+        for column in range(len(self._state.knots)):
+            place(self._state, column, quantile_knots(kept[:, column], self.settings.quantiles))
         for row in kept:
             kernels.learn(row[:-2], row[-2], row[-1], self._state)
         self._waiting.clear()
 
     def _refit(self) -> None:
-        """Move the knots of the features that have outgrown theirs, and begin all histograms again."""
+        """Move the knots of the columns that have outgrown theirs, and begin all histograms again."""
         quantiles = self.settings.quantiles
-        for feature, old in enumerate(self.knots):
-            counts, extent = self._state.counts[feature], self._state.extent[feature]
+        for column, old in enumerate(self.knots):
+            counts, extent = self._state.counts[column], self._state.extent[column]
             if not fits(counts, old, quantiles):
-                place(self._state, feature, histogram_knots(old, counts, extent, quantiles))
+                place(self._state, column, histogram_knots(old, counts, extent, quantiles))
         forget_histograms(self._state)
         self._next_refit = self.learned + min(self.learned, self.settings.refit_every)
 
     def snapshot(self) -> bytes:
-        """Return all of the state as MessagePack: plain data, some 35 kB for 40 features once ready.
+        """Return all of the state as MessagePack: plain data, some 45 kB for 40 features and 10 crosses once ready.
 
         While it warms up, the kept examples add 8 bytes per number.
         """
-        arrays = {name: array.astype("<f8").tobytes() for name, array in self._state._asdict().items()}
+        arrays = {name: array.astype("<f8").tobytes() for name, array in _learned(self._state).items()}
         waiting = b"".join(row.astype("<f8").tobytes() for row in self._waiting)
         said = _Snapshot("additive", self.features, self.settings, self._next_refit, waiting, arrays)
         return msgspec.msgpack.encode(said)
@@ -196,14 +203,16 @@ class AdditiveLogistic:
         told = decoded(blob, _Snapshot, self.features)
         self.settings = told.settings
         self._next_refit = told.next_refit
-        self._state = Additive(
+        self._columns = Columns.of(self.features, told.settings.crosses)
+        state = self._empty()
+        self._state = state._replace(
             **{
                 name: np.frombuffer(told.arrays[name], "<f8").astype(np.float64).reshape(array.shape)
-                for name, array in self._empty()._asdict().items()
+                for name, array in _learned(state).items()
             }
         )
         rows = np.frombuffer(told.waiting, "<f8").astype(np.float64)
-        self._waiting = list(rows.reshape(-1, len(self.features) + 2))
+        self._waiting = list(rows.reshape(-1, len(state.knots) + 2))
         self._told = (0.0, 0.0)
         for row in self._waiting:
             self._count_waiting(float(row[-2]), float(row[-1]))
@@ -212,7 +221,7 @@ class AdditiveLogistic:
 def build(kind: str, features: tuple[str, ...]) -> Model:
     """Return a new model of a kind, `additive`, `logistic` or `forest`; `ValueError` for any other."""
     if kind == "additive":
-        return AdditiveLogistic(features)
+        return AdditiveLogistic(features, AdditiveSettings(crosses=among(features, FRAUD)))
     # River takes seconds to import, which a worker that runs the default model is spared.
     from online_models.river_models import RiverForest, RiverLogistic
 
@@ -221,6 +230,11 @@ def build(kind: str, features: tuple[str, ...]) -> Model:
     if kind == "forest":
         return RiverForest(features)
     raise ValueError(f"unknown model {kind!r}: use additive, logistic or forest")
+
+
+def _learned(state: Additive) -> dict[str, Any]:
+    """Return the arrays that learning changes: all but what the settings tell."""
+    return {name: array for name, array in state._asdict().items() if name != "owners"}
 
 
 def _log_odds(probability: float) -> float:

@@ -10,6 +10,7 @@ from online_models.checks import (
     check_scoring_changes_nothing,
     model_checks,
 )
+from online_models.crosses import Cross
 from online_models.fraud import AdditiveLogistic, AdditiveSettings, build
 from online_models.river_models import RiverForest, RiverLogistic
 
@@ -24,6 +25,11 @@ def sparse_additive() -> Model:
     return AdditiveLogistic(FEATURES, AdditiveSettings(warm_up=50, l1=0.5, l2=1.0, quantiles=(0.1, 0.5, 0.9)))
 
 
+def crossed() -> Model:
+    crosses = (Cross("amount", "count", above=2.0), Cross("age", "surprise", below=0.0))
+    return AdditiveLogistic(FEATURES, AdditiveSettings(warm_up=80, refit_every=100, crosses=crosses))
+
+
 def logistic() -> Model:
     return RiverLogistic(FEATURES)
 
@@ -32,7 +38,7 @@ def forest() -> Model:
     return RiverForest(FEATURES)
 
 
-@pytest.mark.parametrize("make", [additive, sparse_additive, logistic, forest], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [additive, sparse_additive, crossed, logistic, forest], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("check", list(model_checks()), ids=lambda check: check.__name__)
 def test_every_model_keeps_the_contract(check, make):
     check(make)

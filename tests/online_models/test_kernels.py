@@ -11,6 +11,7 @@ import pytest
 from online_models import additive_kernels, anomaly_kernels
 from online_models.additive_state import Additive
 from online_models.anomaly import AnomalyScore
+from online_models.crosses import Cross
 from online_models.fraud import AdditiveLogistic, AdditiveSettings
 
 
@@ -43,7 +44,8 @@ def looked_up(kernels, state):
 
 
 def test_the_additive_model_is_the_same_in_python(monkeypatch):
-    model = AdditiveLogistic(("a", "b", "c"), AdditiveSettings(warm_up=100, l1=0.1))
+    crosses = (Cross("a", "b", above=0.0), Cross("c", "a", below=1.0), Cross("a", "c"))
+    model = AdditiveLogistic(("a", "b", "c"), AdditiveSettings(warm_up=100, l1=0.1, crosses=crosses))
     stream = vectors(400)
     for x in stream[:150]:
         model.learn_one(x, bool(x[1] > 3))
@@ -51,16 +53,18 @@ def test_the_additive_model_is_the_same_in_python(monkeypatch):
     plain = in_python(additive_kernels, monkeypatch)
     fast: Additive = copied(model._state)
     slow = copied(fast)
-    for x in stream[150:]:
+    for row in stream[150:]:
+        x = model._columns.fill(row)
+        assert same([x], [plain.crossed(row, *model._columns)])
         assert additive_kernels.score(x, fast) == pytest.approx(plain.score(x, slow), abs=1e-12)
         assert same([additive_kernels.contributions(x, fast)], [plain.contributions(x, slow)])
-        parts = [(state.knots, state.weights, state.centre, state.scalars) for state in (fast, slow)]
+        parts = [(state.knots, state.weights, state.centre, state.owners, state.scalars) for state in (fast, slow)]
         told, plainly = additive_kernels.explain(x, *parts[0], 2), plain.explain(x, *parts[1], 2)
         assert same([*told[:3], told[3], told[4]], [*plainly[:3], plainly[3], plainly[4]])
         assert additive_kernels.learn(x, float(x[1] > 3), 1.0, fast)
         assert plain.learn(x, float(x[1] > 3), 1.0, slow)
     assert same(fast, slow)
-    assert not plain.learn(np.array([1.0, np.inf, 1.0]), 1.0, 1.0, slow)
+    assert not plain.learn(model._columns.fill(np.array([1.0, np.inf, 1.0])), 1.0, 1.0, slow)
     assert same(fast, slow)
     assert plain.probability(800.0) == 1.0
     assert plain.probability(-800.0) == 0.0

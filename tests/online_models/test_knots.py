@@ -15,7 +15,7 @@ some_knots = st.lists(st.integers(-50, 50), min_size=2, max_size=8, unique=True)
 
 def held(knots, weights):
     """A state of one feature with these knots and weights, and gradients that wait."""
-    state = empty(1, 8, np.array([0.5, 1.0, 0.1, 0.2, 0.01]))
+    state = empty(1, 8, np.array([0.5, 1.0, 0.1, 0.2, 0.01]), np.empty(0, dtype=np.int64))
     place(state, 0, knots)
     state.weights[0, : knots.size] = weights
     state.n[0, : knots.size] = 2.0
