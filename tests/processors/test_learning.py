@@ -103,9 +103,9 @@ def test_what_is_published_is_the_signed_model_of_that_moment(kind: str) -> None
 
 def test_learning_tells_fraud_from_genuine() -> None:
     task = learner("additive")
-    versions(task, taught(WARM_UP + 2_000))
+    versions(task, taught(WARM_UP + 500))
     model = state(task).release.model
-    assert model.score_one(np.array([300.0, 0.5])) > 0.3
+    assert model.score_one(np.array([150.0, 0.5])) > 0.3
     assert model.score_one(np.array([10.0, 0.5])) < 0.1
 
 
