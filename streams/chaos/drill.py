@@ -1,8 +1,8 @@
 """One drill: a recorded stream, workers that take it, one fault, and what became of the promises."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -17,7 +17,7 @@ from schemas.privacy import Tokeniser
 from streams.assembly import fraud_pipeline
 from streams.chaos.checks import Findings, Replayed, check
 from streams.chaos.crew import Crew, CrewLost, Member
-from streams.chaos.evidence import Kept, Marks, States, closing_log, gather, inputs
+from streams.chaos.evidence import Kept, Marks, Place, States, closing_log, gather, inputs
 from streams.chaos.explained import unexplained
 from streams.chaos.ledger import Letter, Publishing
 from streams.chaos.stage import Stage
@@ -59,6 +59,7 @@ class Drill:
     kept: Kept
     marks: Marks
     broken: list[str] = field(default_factory=list)
+    finished: bool = False
 
     def until(self, reached: Callable[[], bool], what: str, seconds: float = FINISH_SECONDS) -> None:
         """Return as soon as something is so; workers that end meanwhile are replaced. Raises Unreached."""
@@ -94,7 +95,10 @@ class Drill:
             self.broken.append(f"a worker ended with {status} at SIGTERM, not with 0")
 
     def finish(self) -> None:
-        """Let the workers take all there is, and end them."""
+        """Let the workers take all there is, and end them. Done once, by the fault itself where it must be."""
+        if self.finished:
+            return
+        self.finished = True
         self.publishing.rush(1.0)
         self.until(lambda: self.publishing.done, "not all was published")
         self.until(lambda: _caught_up(self.kept, self.marks), "lag did not end")
@@ -125,43 +129,47 @@ def run(plan: Plan, stage: Stage) -> Verdict:
 
 
 def _run(plan: Plan, stage: Stage) -> Verdict:
+    with _staged(plan, stage) as drill:
+        try:
+            plan.fault(drill)
+            drill.finish()
+        except (Unreached, CrewLost) as unreached:
+            drill.broken.append(str(unreached))
+        findings = _findings(drill)
+        return msgspec.structs.replace(
+            verdict(plan.scenario, plan.seed, findings),
+            fenced=sum(drill.crew.fenced.values()),
+            endings={str(status): count for status, count in drill.crew.endings.items()},
+            recovery_s=drill.watch.recovery(),
+        )
+
+
+@contextmanager
+def _staged(plan: Plan, stage: Stage) -> Iterator[Drill]:
+    """Begin to publish, to watch, and to look after workers, of whom there are none yet."""
     own = dict(plan.worker) | {"kafka": stage.kafka, "redis": stage.redis, "group": f"chaos-{uuid4()}"}
     settings = Settings(**own)  # type: ignore[arg-type]  # as an operator spells them
     pipeline = fraud_pipeline(settings)
     tasks = [f"{p.name}/{n}" for p in pipeline.processors for n in range(p.inputs[0].partitions)]
+    variables = {f"HEADRACE_{name.upper()}": value for name, value in own.items()}
     with ExitStack() as stack:
         kept, watched = stack.enter_context(Kept(stage.redis)), stack.enter_context(Kept(stage.redis))
         marks, seen = (stack.enter_context(Marks(stage.kafka, settings.group, inputs(pipeline))) for _ in range(2))
-        crew = stack.enter_context(Crew({f"HEADRACE_{name.upper()}": value for name, value in own.items()}, plan.logs))
+        crew = stack.enter_context(Crew(variables, plan.logs))
         watch = stack.enter_context(Watch(watched, seen, crew, tasks, plan.forgetful))
         rate = len(plan.letters) / STREAM_SECONDS
         publishing = stack.enter_context(Publishing(stage.kafka, plan.letters, rate))
-        drill = Drill(stage, settings, Random(plan.seed), crew, publishing, watch, kept, marks)
-        try:
-            plan.fault(drill)
-            if crew.running:
-                drill.finish()
-        except (Unreached, CrewLost) as unreached:
-            drill.broken.append(str(unreached))
-        recovery, fenced = watch.recovery(), sum(crew.fenced.values())
-        drill.broken += [*watch.backwards[:3], *publishing.refused[:1]]
-        findings = _findings(drill, pipeline, marks)
-    findings.broken += drill.broken
-    return msgspec.structs.replace(
-        verdict(plan.scenario, plan.seed, findings),
-        fenced=fenced,
-        endings={str(status): count for status, count in crew.endings.items()},
-        recovery_s=recovery,
-    )
+        yield Drill(stage, settings, Random(plan.seed), crew, publishing, watch, kept, marks)
 
 
 def _caught_up(kept: Kept, marks: Marks) -> bool:
     """Return whether every task has taken all there is, and nothing new comes of it."""
     try:
         ends = marks.ends(ASK_SECONDS)
-        taken: dict[tuple[str, int], int] = {}
+        taken: dict[Place, int] = {}
         for offsets in kept.checkpoints().values():
-            taken |= offsets
+            for place, offset in offsets.items():
+                taken[place] = min(offset, taken.get(place, offset))
         if any(taken.get(place, 0) != end for place, end in ends.items()):
             return False
         sleep(QUIET_SECONDS)
@@ -170,12 +178,14 @@ def _caught_up(kept: Kept, marks: Marks) -> bool:
         return False
 
 
-def _findings(drill: Drill, pipeline: Pipeline, marks: Marks) -> Findings:
+def _findings(drill: Drill) -> Findings:
+    pipeline = fraud_pipeline(drill.settings)
     with closing_log(drill.stage.kafka) as log:
-        evidence = gather(pipeline, log, drill.publishing.writes, drill.kept, marks.committed())
+        evidence = gather(pipeline, log, drill.publishing.writes, drill.kept, drill.marks.committed())
         found = check(pipeline, evidence, replayed(pipeline, log, drill.settings))
-        found.broken += unexplained(evidence.said, drill.settings)
-        return found
+    found.broken += unexplained(evidence.said, drill.settings)
+    found.broken += [*drill.watch.backwards[:3], *drill.publishing.refused[:1], *drill.broken]
+    return found
 
 
 def replayed(pipeline: Pipeline, log: KafkaLog, settings: Settings) -> Replayed:

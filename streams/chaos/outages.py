@@ -8,32 +8,41 @@ from schemas.topics import DEAD_LETTERS, JOURNAL
 from streams.assembly import fraud_pipeline
 from streams.chaos.drill import Drill
 from streams.chaos.proxy import Link, proxied
+from streams.chaos.stage import Stage
 from streams.pipeline import Pipeline
 from streams.services.supervisor import Part
 from streams.watchdog import BROKEN
 
 REFUSED = 1
+RECORDS_A_ROUND = 250
 MEMORY_LEFT = 64 * 1024
 
 
 def restarts(part: Part) -> Callable[[Drill], None]:
     """Return the fault that ends a service in order and starts it again a while later."""
-    return _outage(lambda drill: drill.stage.down(part), lambda drill: drill.stage.up(part))
+    return _outage(Stage.down, part)
 
 
 def dies(part: Part) -> Callable[[Drill], None]:
     """Return the fault that kills a service and starts it again a while later, on what it left."""
-    return _outage(lambda drill: drill.stage.kill(part), lambda drill: drill.stage.up(part))
+    return _outage(Stage.kill, part)
 
 
-def _outage(begin: Callable[[Drill], None], end: Callable[[Drill], None]) -> Callable[[Drill], None]:
+def _outage(ends: Callable[[Stage, Part], None], part: Part) -> Callable[[Drill], None]:
     def fault(drill: Drill) -> None:
         drill.begin()
         drill.under_load()
-        begin(drill)
-        sleep(drill.chance.uniform(0.5, 4))
-        end(drill)
+        _away(ends, part)(drill)
         drill.moves_on()
+
+    return fault
+
+
+def _away(ends: Callable[[Stage, Part], None], part: Part) -> Callable[[Drill], None]:
+    def fault(drill: Drill) -> None:
+        ends(drill.stage, part)
+        sleep(drill.chance.uniform(0.5, 4))
+        drill.stage.up(part)
 
     return fault
 
@@ -97,6 +106,28 @@ def slow_link(drill: Drill) -> None:
         drill.crew.start(redis=f"redis://127.0.0.1:{proxy.port}/0")
         drill.moves_on()
         drill.finish()
+
+
+def soak(drill: Drill) -> None:
+    """Let one fault follow another, drawn by chance, while a single stream lasts: one for each 250 records."""
+    rounds = max(2, drill.publishing.total // RECORDS_A_ROUND)
+    drill.publishing.allowed = 1 / rounds
+    drill.begin()
+    for number in range(1, rounds):
+        drill.publishing.allowed = (number + 1) / rounds
+        drill.under_load()
+        drill.chance.choice(_faults())(drill)
+        drill.moves_on()
+
+
+def _faults() -> tuple[Callable[[Drill], None], ...]:
+    services = (_away(ends, part) for ends in (Stage.down, Stage.kill) for part in (Part.KAFKA, Part.REDIS))
+    return (_replace_worker, *services)
+
+
+def _replace_worker(drill: Drill) -> None:
+    drill.crew.kill(drill.crew.running[0])
+    drill.crew.start()
 
 
 def _port(url: str) -> int:

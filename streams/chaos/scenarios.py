@@ -13,7 +13,7 @@ from streams.services.supervisor import Part
 class Scenario:
     """A fault, in words and as code, and the stream it meets.
 
-    `fences`: somebody must be fenced in one of its drills at least. `forgetful`: Redis knows less afterwards.
+    `fences`: somebody must be fenced in one of its drills at least. `forgetful`: all is read again afterwards.
     """
 
     name: str
@@ -32,7 +32,7 @@ _ALL = (
     Scenario("redis-kill", "SIGKILL of Redis, started again on what it left", outages.dies(Part.REDIS)),
     Scenario("redis-restart", "Redis is ended and started again", outages.restarts(Part.REDIS)),
     Scenario("redis-full", "Redis has no memory left for a while", outages.redis_full),
-    Scenario("redis-flush", "FLUSHALL under load", outages.redis_flush, forgetful=True),
+    Scenario("redis-flush", "FLUSHALL under load, and a rebuild", outages.redis_flush, forgetful=True),
     Scenario("broker-kill", "SIGKILL of the broker, started again on what it left", outages.dies(Part.KAFKA)),
     Scenario("broker-restart", "the broker is ended and started again", outages.restarts(Part.KAFKA)),
     Scenario("poison", "one message in twenty cannot be read; SIGKILL", faults.kill_once, recordings.poisoned),
@@ -42,6 +42,7 @@ _ALL = (
     Scenario("catch-up", "a whole log at once, days behind; SIGKILL", faults.catch_up, recordings.with_late_labels),
     Scenario("network-cut", "no bytes, then no answers, between worker and Redis", outages.network_cut),
     Scenario("slow-link", "20 ms more each way between worker and Redis; SIGKILL", outages.slow_link),
+    Scenario("soak", "workers, Redis and broker die and are ended, one after another, by chance", outages.soak),
     Scenario("clock-skew", "workers a day ahead and a day behind; SIGKILL", faults.clock_skew),
 )
 

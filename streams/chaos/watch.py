@@ -28,7 +28,8 @@ class Sample(NamedTuple):
 class Watch:
     """Samples checkpoints, committed offsets and fences in a thread. Use as a context manager.
 
-    `backwards` tells what went back that never may. `forgetful` is for faults after which Redis may know less.
+    `backwards` tells what went back that never may. `forgetful` is for faults
+    after which all is read again.
     """
 
     def __init__(self, kept: Kept, marks: Marks, crew: Crew, tasks: Sequence[str], forgetful: bool = False) -> None:
@@ -112,7 +113,8 @@ class Watch:
             found = self._marks.committed(ASK_SECONDS)
         except KafkaException:
             return
-        self.backwards += _gone_back("offset of", self._committed, found)
+        if not self._forgetful:
+            self.backwards += _gone_back("offset of", self._committed, found)
         self._committed = found
 
 
