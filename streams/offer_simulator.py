@@ -41,7 +41,7 @@ class Customers:
     The same world and the same rankings give the same events, byte for byte.
     """
 
-    def __init__(self, world: World, requests_per_day: float = 0.15, slots: int = 3) -> None:
+    def __init__(self, world: World, requests_per_day: float = 0.1, slots: int = 3) -> None:
         self._seed = world.seed
         self._tastes = Tastes.of(world)
         self._requests = _requests(world, requests_per_day, slots)
