@@ -40,6 +40,7 @@ class JournalReplay:
         self.tasks: dict[str, Task] = {}
         self._log = log
         self._edge = edge
+        self._pipeline = pipeline
         self._processors = {processor.name: processor for processor in pipeline.processors}
 
     def records(self) -> Iterator[AnyRecord]:
@@ -51,10 +52,14 @@ class JournalReplay:
         contents = TableContents(processor.tables)
         task = self.tasks[f"{processor.name}/{partition}"] = Task(processor, {}, contents.tables, partition)
         heard: Heard = {}
+        first_of = self._pipeline.first_of(processor)
         for _, entry in sorted(entries.items()):
             self._advance(contents, entry.tables)
             for item in unheard(self._read(processor, entry), heard):
-                yield from (item.record,) if item.bad else task.step(item.record)
+                if not item.bad:
+                    yield from task.step(item.record)
+                elif item.topic in first_of:
+                    yield item.record
 
     def _advance(self, contents: TableContents, positions: Mapping[str, Mapping[int, int]]) -> None:
         for topic, partitions in positions.items():

@@ -46,7 +46,6 @@ class Lane:
         processor: AnyProcessor,
         partition: int,
         surroundings: Surroundings,
-        ring: frozenset[str] = frozenset(),
         sequence: int = 0,
     ) -> None:
         self.processor = processor
@@ -57,7 +56,8 @@ class Lane:
         self.counts = {"records": 0, "said": 0, "dead_letters": 0, "repeats": 0, "fenced": 0, "busy": 0}
         self.inputs = Merge([t.name for t in processor.inputs], lambda name: surroundings.at_end(name, partition))
         self._around = surroundings
-        self._ring = ring
+        self._ring = surroundings.pipeline.ring(processor)
+        self._first_of = surroundings.pipeline.first_of(processor)
         self._cache, self._task = self._empty()
         self._meta = Meta()
         self._claim: Claim | None = None
@@ -227,8 +227,9 @@ class Lane:
         said: list[AnyRecord] = []
         for item in batch.fresh:
             if item.bad:
-                said.append(item.record)
-                self.counts["dead_letters"] += 1
+                if item.topic in self._first_of:
+                    said.append(item.record)
+                    self.counts["dead_letters"] += 1
             else:
                 said += task.take(item.record, item.key, item.time)
         self.counts["records"] += len(batch.fresh)

@@ -74,3 +74,7 @@ class Pipeline:
     def readers(self, topic: AnyTopic) -> tuple[AnyProcessor, ...]:
         """Return the processors that read a topic."""
         return tuple(processor for processor in self.processors if topic in processor.inputs)
+
+    def first_of(self, processor: AnyProcessor) -> frozenset[AnyTopic]:
+        """Return the inputs that no processor before it reads: what is bad in a topic is told by its first reader."""
+        return frozenset(topic for topic in processor.inputs if self.readers(topic)[:1] in ((), (processor,)))

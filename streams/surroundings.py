@@ -7,6 +7,7 @@ from processors.base import Tables
 from schemas.records import DAY
 from sinks.store import Store
 from streams.deliveries import Deliveries
+from streams.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Surroundings:
     table_positions: Callable[[], dict[str, dict[int, int]]]
     at_end: Callable[[str, int], bool]
     reached: Callable[[str], int | None]
+    pipeline: Pipeline = Pipeline(())
     batch: int = 2_000
     skew: int = 3 * DAY
     cache: int = 200_000

@@ -116,7 +116,7 @@ class Worker:
 
     def _lane(self, processor: AnyProcessor, number: int) -> Lane:
         known = self._commits.get((processor.name, number), 0)
-        return Lane(processor, number, self._surroundings(processor, number), self.pipeline.ring(processor), known)
+        return Lane(processor, number, self._surroundings(processor, number), known)
 
     async def _claim(self, lane: Lane) -> None:
         while True:
@@ -191,6 +191,7 @@ class Worker:
             table_positions=self.tables.contents.snapshot,
             at_end=lambda topic, number: self.inflow.at_end(name, TP(topic, number)),
             reached=self.reached,
+            pipeline=self.pipeline,
             batch=self.settings.batch,
             skew=self.settings.skew,
             cache=self.settings.cache,

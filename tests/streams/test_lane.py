@@ -23,6 +23,7 @@ from streams import lane as lanes
 from streams.inbound import Inbound
 from streams.lane import Forgotten, Lane
 from streams.outbox import Origin, Outbound
+from streams.pipeline import Pipeline
 from streams.state_codec import state_codec
 from streams.surroundings import Surroundings
 from streams.task import Task
@@ -81,6 +82,7 @@ class House:
     cache: int = 1_000
     crashes: list[str | None] = field(default_factory=list)
     linger: float = 0.0
+    others: tuple[Any, ...] = ()
 
     def lane(self, processor: Any = None) -> Lane:
         """Return a new owner of the task, as after a restart."""
@@ -95,6 +97,7 @@ class House:
             table_positions=dict,
             at_end=lambda *_: True,
             reached=lambda _: None,
+            pipeline=Pipeline(self.others),
             batch=self.batch,
             cache=self.cache,
             linger=self.linger,
@@ -371,6 +374,20 @@ def test_a_dead_letter_goes_out_in_its_turn_and_costs_only_itself() -> None:
     assert [each.id for each in house.broker.said() if each.topic == DEAD_LETTERS.name] == ["visits/0/2>edge.0"]
     assert lane.counts["dead_letters"] == 1
     assert house.broker.counts() == oracle(logs([("ann", 1), ("bob", 2)]))[0]
+
+
+def test_a_second_reader_passes_over_what_the_first_tells_of() -> None:
+    house = House(logs([("ann", 1), ("bob", 2)]))
+    place: dict[str, Any] = {"topic": "visits", "partition": 0, "offset": 2}
+    letter = DeadLetter(event_id="visits/0/2", event_time=3, reason="empty", detail="", value="", **place)
+    bad = record(letter, DEAD_LETTERS, id="visits/0/2>edge.0")
+    house.logs["visits"].append(Inbound(VISITS, 2, -1, bad, None, letter.event_id))
+    greeter = Porter()
+    greeter.name = "greeter"
+    house.others = (greeter, Porter())
+    lane = asyncio.run(house.live())
+    assert [each for each in house.broker.said() if each.topic == DEAD_LETTERS.name] == []
+    assert (lane.counts["dead_letters"], lane.offsets[Position("visits", 0)]) == (0, 2)
 
 
 class Watched(MemoryStore):

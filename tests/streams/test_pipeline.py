@@ -12,6 +12,7 @@ from schemas.topics import (
     CUSTOMER_LABELS,
     EXAMPLES,
     FEEDBACK,
+    MODEL_ORDERS,
     MODELS,
     SCORES,
     TERMINAL_LABELS,
@@ -57,9 +58,16 @@ def test_a_topic_that_nobody_writes_comes_from_outside() -> None:
     assert pipeline.readers(SCORES) == ()
 
 
-def test_the_fraud_pipeline_needs_only_transactions_and_feedback() -> None:
+def test_what_is_bad_in_a_topic_is_told_by_the_first_that_reads_it() -> None:
+    first, second = Mute("a", (VISITS,)), Mute("b", (COUNTS, VISITS))
+    pipeline = Pipeline((first, second))
+    assert (pipeline.first_of(first), pipeline.first_of(second)) == ({VISITS}, {COUNTS})
+    assert Pipeline(()).first_of(second) == {COUNTS, VISITS}
+
+
+def test_the_fraud_pipeline_needs_only_transactions_feedback_and_orders_to_its_learner() -> None:
     pipeline = fraud_pipeline(Settings())
-    assert set(pipeline.sources) == {TRANSACTIONS, FEEDBACK}
+    assert set(pipeline.sources) == {TRANSACTIONS, FEEDBACK, MODEL_ORDERS}
     assert set(pipeline.outputs) == {
         CARD_FEATURES,
         SCORES,
