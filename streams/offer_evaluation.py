@@ -3,17 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from online_models.metrics import roc_auc
-from online_models.snapshots import sign, verify
 from processors.offer_terms import Terms, terms_of
-from processors.offers import OfferRanker
-from processors.ranker_learning import OfferLearner
-from processors.rewards import OfferRewards
 from schemas.events import Click, Offer
 from schemas.offer_results import Ranking
 from schemas.offer_topics import RANKINGS
@@ -21,7 +16,6 @@ from schemas.records import DAY, AnyRecord
 from streams.card_offers import hour_of
 from streams.pipeline import Pipeline
 from streams.replay import Replay
-from streams.settings import Settings
 
 JUDGED_KINDS = ("bogo", "discount")
 """The kinds of offer that can be redeemed."""
@@ -85,12 +79,6 @@ class Observed:
 
 
 Told = Callable[[int], None]
-
-
-def offer_pipeline(settings: Settings) -> Pipeline:
-    """Return the pipeline that ranks offers and learns from what becomes of them."""
-    key = settings.key("models")
-    return Pipeline((OfferRanker(partial(verify, key=key)), OfferRewards(), OfferLearner(partial(sign, key=key))))
 
 
 def evaluate_offers(pipeline: Pipeline, sources: Iterable[AnyRecord], wave: Wave, told: Told) -> dict[str, Any]:

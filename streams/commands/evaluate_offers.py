@@ -7,11 +7,12 @@ import orjson
 import typer
 from rich.console import Console
 
+from streams.assembly import offer_pipeline
 from streams.card_offers import CardOffers
 from streams.collector import spare_keyed_state
 from streams.commands.screen import measured, spinning, told_plainly
 from streams.files import UnreadableFile
-from streams.offer_evaluation import UnknownWave, Wave, evaluate_offers, offer_pipeline
+from streams.offer_evaluation import UnknownWave, Wave, evaluate_offers
 from streams.settings import Settings
 
 
