@@ -75,24 +75,9 @@ class Watch:
         self._over.append(Sample(at, self._sequences))
 
     def recovery(self) -> float | None:
-        """Return the longest time in seconds from the end of a fault to a first hop's next commit; None without fault.
-
-        First hops always have work. None, too, where no commit followed.
-        """
-        ends = [*(over.at for over in self._over[1:]), float("inf")]
-        found = [self._recovery(over, end) for over, end in zip(self._over, ends, strict=True)]
-        return max((seconds for seconds in found if seconds is not None), default=None)
-
-    def _recovery(self, over: Sample, end: float) -> float | None:
-        """Return the seconds after a fault, of which only what came before the next one, at `end`, counts."""
-        later = [each for each in self.samples if over.at < each.at < end]
-        firsts = (
-            next((each.at for each in later if each.commits[task] > over.commits.get(task, 0)), None)
-            for task in self._tasks
-            if task.startswith(FIRST_HOP)
-        )
-        last = max((at for at in firsts if at is not None), default=None)
-        return None if last is None else last - over.at
+        """Return the seconds of the longest recovery; see `longest_recovery`."""
+        firsts = [task for task in self._tasks if task.startswith(FIRST_HOP)]
+        return longest_recovery(self.samples, self._over, firsts)
 
     def _repeat(self, look: Callable[[], None], seconds: float) -> None:
         while not self._stopped.wait(seconds):
@@ -104,7 +89,7 @@ class Watch:
         except (exceptions.RedisError, OSError):
             return
         if not self._forgetful:
-            self.backwards += _gone_back("checkpoint of", self._sequences, found)
+            self.backwards += gone_back("checkpoint of", self._sequences, found)
         self._sequences = found
         self.samples.append(Sample(monotonic(), found))
 
@@ -114,11 +99,31 @@ class Watch:
         except KafkaException:
             return
         if not self._forgetful:
-            self.backwards += _gone_back("offset of", self._committed, found)
+            self.backwards += gone_back("offset of", self._committed, found)
         self._committed = found
 
 
-def _gone_back(what: str, before: Mapping[Any, int], now: Mapping[Any, int]) -> list[str]:
+def longest_recovery(samples: Sequence[Sample], faults: Sequence[Sample], tasks: Sequence[str]) -> float | None:
+    """Return the most seconds from the end of a fault until each task has committed again, of those that did.
+
+    What comes after the end of the next fault is none of this one's. None where no commit has followed any fault.
+    """
+    ends = [*(fault.at for fault in faults[1:]), float("inf")][: len(faults)]
+    found = [_recovery(samples, fault, end, tasks) for fault, end in zip(faults, ends, strict=True)]
+    return max((seconds for seconds in found if seconds is not None), default=None)
+
+
+def _recovery(samples: Sequence[Sample], fault: Sample, end: float, tasks: Sequence[str]) -> float | None:
+    later = [each for each in samples if fault.at < each.at < end]
+    firsts = (
+        next((each.at for each in later if each.commits[task] > fault.commits.get(task, 0)), None) for task in tasks
+    )
+    last = max((at for at in firsts if at is not None), default=None)
+    return None if last is None else last - fault.at
+
+
+def gone_back(what: str, before: Mapping[Any, int], now: Mapping[Any, int]) -> list[str]:
+    """Return a complaint for everything that is less than before."""
     return [
         f"I3: the {what} {name} went back from {value} to {now.get(name, 0)}"
         for name, value in before.items()

@@ -62,3 +62,5 @@ def test_what_failed_is_told_with_the_way_to_its_logs(folder: Path) -> None:
     assert str(folder / "logs") in told.stdout.replace("\n", "")
     rows = json.loads(run("zombie", "--events", EVENTS, "--resume", "--json").stdout)
     assert (rows[0]["lost"], rows[0]["ok"]) == (2, False)
+    table = CliRunner().invoke(app, ["chaos", "table"]).stdout
+    assert "| `zombie` | 1 | 2 | 0 | 0 | 0 | – | – | **broken** |" in table

@@ -19,6 +19,7 @@ from streams.chaos.evidence import Evidence, Said
 from streams.chaos.explained import unexplained
 from streams.chaos.ledger import Letter, Write
 from streams.chaos.verdict import Verdict, summary
+from streams.chaos.watch import Sample, gone_back, longest_recovery
 from streams.replay import replay
 from streams.settings import Settings
 
@@ -193,6 +194,33 @@ def test_what_is_poisoned_cannot_be_read_and_the_rest_can() -> None:
     for letter in recordings.poisoned(recordings.recorded(3, 2_000), Random(1)):
         [message] = BY_NAME[letter.topic].decode_batch([letter.value])
         assert isinstance(message, BadMessage) == (letter.id is None)
+
+
+def sample(at: float, *commits: int) -> Sample:
+    return Sample(at, {f"features/{n}": count for n, count in enumerate(commits)})
+
+
+TASKS = ("features/0", "features/1")
+
+
+def test_a_recovery_lasts_until_the_slowest_task_has_committed_again() -> None:
+    samples = [sample(1, 5, 5), sample(3, 6, 5), sample(4, 7, 5), sample(6, 8, 6)]
+    assert longest_recovery(samples, [sample(2, 5, 5)], TASKS) == 4
+
+
+def test_what_comes_after_the_next_fault_is_none_of_this_ones_recovery() -> None:
+    samples = [sample(3, 6, 5), sample(11, 7, 6)]
+    assert longest_recovery(samples, [sample(2, 5, 5), sample(10, 6, 5)], TASKS) == 1
+
+
+def test_without_a_fault_or_a_commit_after_it_there_is_no_recovery() -> None:
+    assert longest_recovery([sample(1, 5, 5)], [], TASKS) is None
+    assert longest_recovery([sample(3, 5, 5)], [sample(2, 5, 5)], TASKS) is None
+
+
+def test_what_goes_back_is_told() -> None:
+    assert gone_back("checkpoint of", {"a": 3, "b": 1}, {"a": 3, "b": 2}) == []
+    assert gone_back("checkpoint of", {"a": 3}, {}) == ["I3: the checkpoint of a went back from 3 to 0"]
 
 
 GOOD = Verdict("zombie", 1, 10, fenced=2, recovery_s=4.0)
