@@ -1,6 +1,7 @@
 """Rewards: joins views and redemptions to the slot that showed the offer, and says an example when its time is over."""
 
 from collections.abc import Iterable, Iterator
+from math import log2
 from sys import intern
 
 import msgspec
@@ -15,8 +16,11 @@ from schemas.offer_topics import OFFER_EXAMPLES, RANKINGS
 from schemas.records import AnyRecord, Due
 from schemas.topics import CLICKS
 
-MOST_WEIGHT = 4.0
-"""No example counts more than so many others, nor less than one of so many."""
+MOST_WEIGHT = 2.0
+"""No chance of being shown makes an example count more than so many others, nor less than one of so many.
+
+Wider bounds cost rewards: what a good policy shows most would hardly be learned from.
+"""
 
 
 class Shown(msgspec.Struct, array_like=True):
@@ -88,7 +92,7 @@ class OfferRewards:
     slot shown of its offer whose window it falls in, both ends included, or for those of the decision whose id it
     tells. The example is said when the watermark exceeds the window, never before: an early yes learned before the late
     noes would make offers look better than they are. A click that comes later, or is of nothing that was shown, changes
-    nothing.
+    nothing. An example weighs more the less likely it was to be shown, and less if it was far down and never seen.
     """
 
     name = "rewards"
@@ -163,6 +167,13 @@ def _clicked(state: Decisions, click: Click) -> Decisions:
     return state
 
 
+def examination(position: int) -> float:
+    """Return the chance, relative to the top, that a slot is looked at: the discount of DCG (Järvelin and Kekäläinen,
+    2002). So much less is said against an offer by not being seen far down.
+    """
+    return 1.0 / log2(position + 1)
+
+
 def _shown(state: Decisions, click: Click) -> None:
     """Open the window of the slot that an impression tells of."""
     time = click.time_ms()
@@ -218,7 +229,7 @@ def _examples(state: Decisions, at: int) -> Iterator[Said]:
             features=shown.features,
             vector=unpacked(shown.vector),
             propensity=shown.propensity,
-            weight=shown.weight,
+            weight=shown.weight * (examination(shown.position) if shown.seen is None else 1.0),
             decision=shown.decision,
             position=shown.position,
             policy=shown.policy,

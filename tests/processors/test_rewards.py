@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.offer_history import DECISION_LIFE, DECISIONS
-from processors.rewards import OfferRewards, weight_of
+from processors.rewards import OfferRewards, examination, weight_of
 from schemas.events import Click
 from schemas.offer_results import OfferExample, RankedOffer, Ranking
 from schemas.records import DAY
@@ -160,7 +160,7 @@ def test_decisions_that_nobody_shows_are_bounded_and_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("propensity", "candidates", "weight"),
-    [(0.1, 10, 1.0), (0.05, 10, 2.0), (0.001, 10, 4.0), (0.9, 10, 0.25), (1.0, 10, 1.0), (1.0, 1, 1.0)],
+    [(0.1, 10, 1.0), (0.05, 10, 2.0), (0.001, 10, 2.0), (0.9, 10, 0.5), (1.0, 10, 1.0), (1.0, 1, 1.0)],
 )
 def test_what_is_rarely_shown_weighs_more_within_bounds(propensity: float, candidates: int, weight: float) -> None:
     assert weight_of(propensity, candidates) == pytest.approx(weight)
@@ -169,7 +169,15 @@ def test_what_is_rarely_shown_weighs_more_within_bounds(propensity: float, candi
 def test_a_lower_slot_is_weighed_against_the_candidates_left() -> None:
     shown = decided(NOON, slot(propensity=0.5), slot("tea", propensity=1 / 3))
     said = outcomes(shown, impression("coffee"), impression("tea"))
-    assert [each.weight for each in said] == [pytest.approx(0.5), pytest.approx(1.0)]
+    assert [each.weight for each in said] == [pytest.approx(0.5), pytest.approx(examination(2))]
+
+
+def test_not_being_seen_far_down_says_little_against_an_offer() -> None:
+    shown = decided(NOON, *(slot(name, propensity=1.0) for name in ("coffee", "tea", "cake")))
+    impressions = [impression(name) for name in ("coffee", "tea", "cake")]
+    said = outcomes(shown, *impressions, click("view", NOON + DAY, offer="cake", decision_id="d-1"))
+    assert {each.offer: each.weight for each in said} == {"coffee": 1.0, "tea": examination(2), "cake": 1.0}
+    assert [examination(position) for position in (1, 3)] == [1.0, 0.5]
 
 
 def test_a_message_of_another_sort_is_a_bug() -> None:
