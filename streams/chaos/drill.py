@@ -45,13 +45,14 @@ class Unreached(RuntimeError):
 
 @dataclass
 class Drill:
-    """What a fault is given: chance, the services, the workers, the stream on its way, and who watches.
+    """What a fault is given: its seed and chance, the services, the workers, the stream on its way, and who watches.
 
     `broken` is for promises of the fault's own, such as an exit status.
     """
 
     stage: Stage
     settings: Settings
+    seed: int
     chance: Random
     crew: Crew
     publishing: Publishing
@@ -159,7 +160,7 @@ def _staged(plan: Plan, stage: Stage) -> Iterator[Drill]:
         watch = stack.enter_context(Watch(watched, seen, crew, tasks, plan.forgetful))
         rate = len(plan.letters) / STREAM_SECONDS
         publishing = stack.enter_context(Publishing(stage.kafka, plan.letters, rate))
-        yield Drill(stage, settings, Random(plan.seed), crew, publishing, watch, kept, marks)
+        yield Drill(stage, settings, plan.seed, Random(plan.seed), crew, publishing, watch, kept, marks)
 
 
 def _caught_up(kept: Kept, marks: Marks) -> bool:
