@@ -22,7 +22,10 @@ def progress(tally: Tally, expected: int | None) -> RenderableType:
     """Return how far a run is, its newest alerts and rankings with their reasons, and how good its models have been."""
     parts: list[RenderableType] = [_counts(tally)]
     if expected:
-        parts.append(ProgressBar(total=expected, completed=tally.events))
+        # A bar alone does not end its line: the header of the table below it would be on it, and be cut off.
+        bar = Table.grid(expand=True)
+        bar.add_row(ProgressBar(total=expected, completed=tally.events))
+        parts.append(bar)
     parts += [_alerts(tally), _model(tally)]
     if tally.offers.newest:
         parts += [_rankings(tally.offers), _ranker(tally.offers)]

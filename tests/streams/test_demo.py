@@ -140,6 +140,7 @@ def test_the_screen_shows_the_newest_alerts_with_their_reasons_and_the_model() -
     for said in replay(fraud_pipeline(Settings(label_window=DAY)), records):
         tally.take(said)
     text = shown(tally, 3_000)
+    assert all(column in text for column in ("event time ", "decision", "why"))
     assert tally.newest[0].event_id in text
     assert tally.newest[0].reasons[0].text in " ".join(text.split())
     assert tally.version is not None
@@ -190,6 +191,17 @@ def test_a_day_begins_once_the_requests_of_the_one_before_are_answered(monkeypat
     published: list[AnyRecord] = []
     with pytest.raises(ServiceFailed, match="requests for offers, and no ranking"):
         published.extend(conversation.happening())
+
+
+def test_a_conversation_that_is_answered_goes_on_to_its_end_and_counts_both_sides() -> None:
+    customers, tally, engine = Customers(demo_world(300, 1)), Tally("fraud"), Replay(offer_pipeline(Settings()))
+    conversation = Conversation(Sources(payments(300), customers), tally, lambda: None)
+    for record in conversation.happening():
+        for said in engine.step(record):
+            conversation.hear(said)
+    assert tally.events == 300
+    assert tally.offers.requests == tally.offers.rankings > 0
+    assert tally.offers.clicks["impression"] > 0
 
 
 @pytest.mark.live
