@@ -25,7 +25,7 @@ class Surroundings:
     table_positions: Callable[[], dict[str, dict[int, int]]]
     at_end: Callable[[str, int], bool]
     reached: Callable[[str], int | None]
-    pipeline: Pipeline = Pipeline(())
+    pipeline: Pipeline
     batch: int = 2_000
     skew: int = 3 * DAY
     cache: int = 200_000
