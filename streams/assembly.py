@@ -54,7 +54,10 @@ def offer_pipeline(settings: Settings) -> Pipeline:
         seed=settings.policy_seed,
         most_per_category=settings.most_per_category,
     )
-    return Pipeline((ranker, OfferUsageCounter(), OfferRewards(), OfferLearner(partial(sign, key=key))))
+    return Pipeline(
+        (ranker, OfferUsageCounter(), OfferRewards(), OfferLearner(partial(sign, key=key))),
+        unhurried=frozenset({OfferUsageCounter.name, OfferRewards.name, OfferLearner.name}),
+    )
 
 
 _PIPELINES: Mapping[PipelineName, Callable[[Settings], Pipeline]] = {"fraud": fraud_pipeline, "offers": offer_pipeline}
