@@ -65,6 +65,7 @@ def busy_when_away() -> Iterator[None]:
     except _AWAY as error:
         raise SinkBusy(RETRY_AFTER, f"Redis: {error}") from error
     except exceptions.ResponseError as error:
-        if "OOM" not in str(error):  # a script reports it inside a general error
+        # Redis 6 tells of it in the middle of what it says about a script, Redis 7 by its own name.
+        if not isinstance(error, exceptions.OutOfMemoryError) and "OOM" not in str(error):
             raise
         raise SinkBusy(RETRY_AFTER, f"Redis is out of memory: {error}") from error

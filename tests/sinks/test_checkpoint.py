@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from redis.crc import key_slot
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from sinks.base import SinkBusy
 from sinks.checkpoint import RedisStore, UnsafeRedis, refuse_unsafe, unsafe
-from sinks.connection import connect
+from sinks.connection import busy_when_away, connect
 from sinks.serving import Served
 from sinks.store import Commit, Fenced
 from tests.contracts.commits import TASK, commit
@@ -209,6 +209,19 @@ async def test_a_redis_that_takes_no_writes_is_busy_and_unchanged(configured: Re
         await store.commit(TASK, owner.epoch, batch(2))
     await configured.config_set(setting, 0)
     assert await version_of(configured) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ResponseError("Error running script (call to f_1): @user_script:22: -OOM command not allowed"),
+        OutOfMemoryError("command not allowed when used memory > 'maxmemory'. script: f_1, on @user_script:22."),
+    ],
+    ids=["Redis 6", "Redis 7"],
+)
+def test_a_full_redis_is_busy_however_it_tells(error: ResponseError) -> None:
+    with pytest.raises(SinkBusy, match="out of memory"), busy_when_away():
+        raise error
 
 
 async def test_a_replica_is_busy(configured: Redis) -> None:
