@@ -11,13 +11,13 @@ from schemas.events import Click, OfferRequest
 from schemas.offer_results import Ranking
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS, RANKINGS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
-from schemas.topics import OFFER_REQUESTS
+from schemas.topics import OFFER_REQUESTS, SCORES, TRANSACTIONS
 from sinks.offer_serving import offers_key, ranking_key
 from streams.assembly import pipeline
 from streams.offer_simulator import Customers
 from streams.publish import publish
 from streams.settings import Settings
-from streams.simulator import World
+from streams.simulator import World, simulate
 from tests.live.workers import Stage, staged
 from tests.processors.offer_world import click, record, request
 
@@ -88,6 +88,22 @@ def test_what_is_asked_is_answered_and_what_comes_of_it_is_learned(stage: Stage)
     with Redis.from_url(stage.redis) as client:
         assert client.exists(offers_key("default", "c000001"))
     assert_exactly_once(stage)
+
+
+def test_workers_of_one_pipeline_each_share_the_work_by_what_it_is_about(stage: Stage) -> None:
+    customers = Customers(WORLD)
+    happened = list(customers.among(simulate(WORLD)))
+    asked = sum(each.topic is OFFER_REQUESTS for each in happened)
+    paid = sum(each.topic is TRANSACTIONS for each in happened)
+    publish(happened, stage.broker)
+    with stage.worker(pipelines="offers") as offers:
+        offers.until(lambda: stage.count(RANKINGS) == asked)
+        assert stage.count(SCORES) == 0
+        with stage.worker(pipelines="fraud") as fraud:
+            fraud.until(lambda: stage.count(SCORES) == paid)
+            assert fraud.terminate() == 0, fraud.log
+        assert offers.terminate() == 0, offers.log
+    assert stage.count(RANKINGS) == asked
 
 
 def assert_exactly_once(stage: Stage) -> None:
