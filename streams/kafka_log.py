@@ -2,12 +2,15 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic, sleep
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 READ_AHEAD = 1_000
 TIMEOUT_SECONDS = 30.0
+RETRY_SECONDS = 0.1
+LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 class Stored(NamedTuple):
@@ -50,7 +53,7 @@ class KafkaLog:
         if metadata.error is not None:
             raise KafkaException(metadata.error)
         parts = [TopicPartition(topic, partition) for partition in metadata.partitions]
-        return {part.partition: self._consumer.get_watermark_offsets(part, TIMEOUT_SECONDS)[1] for part in parts}
+        return {part.partition: self._end(part) for part in parts}
 
     def read(self, topic: str, partition: int, first: int, last: int) -> Iterator[Stored]:
         """Yield the records of a partition from offset `first` to `last`, those that are still there."""
@@ -67,6 +70,18 @@ class KafkaLog:
     def close(self) -> None:
         """Close the consumer."""
         self._consumer.close()
+
+    def _end(self, part: TopicPartition) -> int:
+        """Return the end of a partition. A leader that is being chosen, as for a new topic, is waited for."""
+        deadline = monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(part, TIMEOUT_SECONDS)[1])
+            except KafkaException as error:
+                if error.args[0].code() not in LEADERLESS or monotonic() > deadline:
+                    raise
+                sleep(RETRY_SECONDS)
+                self._consumer.list_topics(part.topic, TIMEOUT_SECONDS)  # looks for the leader again
 
     def _fetch(self, part: TopicPartition, cursor: "_Cursor") -> bool:
         """Read ahead from an offset; return whether there was anything."""

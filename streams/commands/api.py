@@ -10,6 +10,7 @@ from rich.console import Console
 
 from api.app import create_app
 from api.settings import ApiSettings
+from processors import offer_features
 from sinks.connection import connect
 from sinks.serving import Reader
 from streams.assembly import customer_features, fraud_scorer
@@ -40,6 +41,7 @@ def api_command(
 def serve_api(settings: Settings, host: str, port: int) -> None:
     """Serve the API on `host` and `port` until a signal ends it."""
     scorer = fraud_scorer(settings)
-    names = {scorer.features_id: scorer.names, "customer": customer_features(settings).names}
+    names = {scorer.features_id: scorer.names, offer_features.FEATURES_ID: offer_features.NAMES}
+    names["customer"] = customer_features(settings).names
     app = create_app(Reader(connect(settings.redis)), ApiSettings(feature_names=names))
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
