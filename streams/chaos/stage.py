@@ -4,7 +4,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.records import AnyTopic
 from schemas.topics import ALL
 from streams.chaos.evidence import Kept
+from streams.kafka_log import KafkaLog
 from streams.services.process import birth_of
 from streams.services.supervisor import Part, down, status, up
 from streams.topic_admin import create_topics
@@ -75,6 +76,7 @@ class Stage:
             kept.client.flushall()
         delete_topics(self.kafka, [topic.name for topic in ALL])
         create_topics(self.kafka)
+        await_empty(self.kafka, [topic.name for topic in ALL])
 
 
 @contextmanager
@@ -92,6 +94,20 @@ def own_stage() -> Iterator[Stage]:
 def members(admin: AdminClient, group: str) -> int:
     """Return how many members a group has by what the broker knows; one that was killed is one for a while."""
     return len(admin.describe_consumer_groups([group])[group].result(SECONDS).members)
+
+
+def await_empty(bootstrap: str, names: list[str]) -> None:
+    """Return once every partition of the topics is there and empty. Raises KafkaException.
+
+    A broker takes writes for a while into what it has of a deleted topic, when one of the same name follows: they are
+    acknowledged, and gone with it.
+    """
+    deadline = monotonic() + SECONDS
+    with closing(KafkaLog(bootstrap)) as log:
+        while any(end for name in names for end in log.ends(name).values()):
+            if monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            sleep(POLL_SECONDS)
 
 
 def delete_topics(bootstrap: str, names: list[str]) -> None:
