@@ -24,6 +24,8 @@ Start = Callable[..., subprocess.Popen[str]]
 def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
     environment = os.environ | {"HEADRACE_REDIS": redis_url, "HEADRACE_FOLDER": str(tmp_path), "HEADRACE_PORT": "0"}
     started: list[subprocess.Popen[str]] = []
+    # Whoever runs the tests in the background may ignore SIGINT, and so would all that they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def run(*arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-u", "-m", "streams", *arguments]
@@ -36,6 +38,7 @@ def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
         process.terminate()
         process.communicate(timeout=30)
     down(tmp_path / "demo")
+    signal.signal(signal.SIGINT, before)
 
 
 def read(url: str) -> bytes:

@@ -185,7 +185,7 @@ def test_what_tasks_say_to_each_other_is_read_from_its_end() -> None:
     log = Topics({"scores": [b"old"] * 8, "feedback": [b"{}"] * 3})
     taken, live = places(fraud_pipeline(SETTINGS), log, 0, {"transactions"})
     assert taken == {Position("scores", 0): 7}
-    assert live == {"transactions": {0: 0}, "feedback": {0: 0}}
+    assert live == {"transactions": {0: 0}, "feedback": {0: 0}, "model-orders": {0: 0}}
 
 
 def rows(path: Path, *days: int) -> Path:
