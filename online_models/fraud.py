@@ -147,14 +147,14 @@ class AdditiveLogistic:
         if np.isinf(xs).any():
             raise infinite(xs[np.isinf(xs).any(axis=1)][0], self.features)
         checked_weight(float(weights.min(initial=0.0)))
+        columns = self._columns.fill_all(xs)
         done = 0
         while done < len(xs):
             if not self.ready:
                 self.learn_one(xs[done], bool(ys[done]), float(weights[done]))
                 done += 1
                 continue
-            columns = self._columns.fill_all(xs[done:])
-            done += kernels.learn_many(columns, ys[done:], weights[done:], self._state, float(self._next_refit))
+            done += kernels.learn_many(columns[done:], ys[done:], weights[done:], self._state, float(self._next_refit))
             if self.learned >= self._next_refit:
                 self._refit()
 
