@@ -95,16 +95,14 @@ def serve(record: AnyRecord, encoded: bytes, keep: Keep = Keep()) -> tuple[Serve
             key = f"{prefix(known.tenant)}:user:{known.user}:features"
             return (Served(key, encoded, keep.newest_ms, known.event_time),)
         case ModelVersion() as version:
-            described = MODELS.encode(replace(version, blob=""))
-            return _served_version(models_key(version.tenant), version, (described, encoded), keep)
+            return _served_version(models_key(version.tenant), record, encoded, keep)
         case Ranking() as ranking:
             return _served_ranking(ranking, encoded, keep)
         case OfferUsage() as usage:
             counted = usage.impressions + usage.views + usage.redemptions
             return (Served(usage_key(usage.tenant, usage.offer), encoded, keep.newest_ms, counted),)
         case RankerVersion() as ranker:
-            described = RANKERS.encode(replace(ranker, blob=""))
-            return _served_version(rankers_key(ranker.tenant), ranker, (described, encoded), keep)
+            return _served_version(rankers_key(ranker.tenant), record, encoded, keep)
     return ()
 
 
@@ -230,14 +228,12 @@ def _served_score(score: FraudScore, encoded: bytes, keep: Keep) -> tuple[Served
     return served if score.card is None else (*served, Served(f"{tenant}:card:{score.card}:risk", encoded, ttl, time))
 
 
-def _served_version(
-    key: str, version: ModelVersion | RankerVersion, encoded: tuple[bytes, bytes], keep: Keep
-) -> tuple[Served, ...]:
-    """Return what is served of a version: JSON without its blob among the newest, and with it by its number."""
-    described, whole = encoded
+def _served_version(key: str, record: AnyRecord, encoded: bytes, keep: Keep) -> tuple[Served, ...]:
+    """Return what is served of a version: without its blob among the newest, and with it by its number."""
+    version = record.message
     return (
-        Served(key, described, 0, version.version, version.model),
-        Served(f"{key}:{version.model}:{version.version}", whole, keep.models_ms),
+        Served(key, record.topic.encode(replace(version, blob="")), 0, version.version, version.model),
+        Served(f"{key}:{version.model}:{version.version}", encoded, keep.models_ms),
     )
 
 
