@@ -15,9 +15,9 @@ The hash is the fence. A commit is one Lua script, which reads epoch and sequenc
 may refuse a write refuses the first one. A connection lost on the way hides its outcome: then only a new `claim` tells.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from hiredis import pack_command
@@ -87,6 +87,8 @@ _REFUSALS = ("MISCONF", "NOREPLICAS", "READONLY")  # a full disk, lost replicas,
 
 Command = tuple[str | bytes | int, ...]
 
+_pack = cast("Callable[[Command], bytes]", pack_command)  # hiredis declares it for a command of one word only
+
 
 class UnsafeRedis(RuntimeError):
     """A Redis that may lose state without telling."""
@@ -137,8 +139,7 @@ class RedisStore:
         with _busy_when_refused():
             async with self._connection() as connection:
                 # Not the connection's own packing: that goes through Python for every argument.
-                packed = [pack_command(command)]  # type: ignore[arg-type]  # its stub means 1-tuples
-                await connection.send_packed_command(packed)
+                await connection.send_packed_command([_pack(command)])
                 place = await connection.read_response()
         if place:
             newest, last = map(int, place)
