@@ -74,17 +74,19 @@ async def rebuild(
     newest = await newest_of(reader, model, "default")
     if newest.features != keys.features_id:
         raise Refused(f"{newest.event_id} is of other features than these settings declare: use the worker's settings")
-    known = [example for example in examples if (example.model, example.features) == (model, newest.features)]
-    kept = [example for example in known if not any(each.has(example) for each in excluded)]
+    kept: list[Example] = []
+    bad: list[Example] = []
+    for example in examples:
+        if (example.model, example.features) == (model, newest.features):
+            (bad if any(each.has(example) for each in excluded) else kept).append(example)
     named = " or ".join(f"{each.field}={each.value}" for each in excluded)
-    if len(kept) == len(known):
-        raise Refused(f"none of the {len(known):,} outcomes in the log has {named}: nothing to leave out")
-    first = next(example for example in known if any(each.has(example) for each in excluded))
-    base = await _base(reader, newest, first, start)
+    if not bad:
+        raise Refused(f"none of the {len(kept):,} outcomes in the log has {named}: nothing to leave out")
+    base = await _base(reader, newest, bad[0], start)
     learner = taught_anew(base, newest, kept, keys.features, keys.verify)
     why = f"rebuilt from {'nothing' if base is None else base.event_id} without {named}"
     order = on_from(learner, newest, keys.sign, why, keys.by)
-    return Rebuilt(order, base, learner.examples - (0 if base is None else base.examples), len(known) - len(kept))
+    return Rebuilt(order, base, learner.examples - (0 if base is None else base.examples), len(bad))
 
 
 async def _base(reader: Reader, newest: ModelVersion, bad: Example, start: int | None) -> ModelVersion | None:

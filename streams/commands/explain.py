@@ -1,6 +1,7 @@
 """`headrace explain`: why an event has its score, and that the same score comes out again."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Annotated
 
 import msgspec
@@ -55,11 +56,8 @@ def told(found: ExplainedScore) -> dict[str, object]:
 
 
 async def _explained(settings: Settings, event_id: str, tenant: str) -> ExplainedScore:
-    reader = Reader(connect(settings.redis))
-    try:
+    async with aclosing(Reader(connect(settings.redis))) as reader:
         return await explain(fraud_scorer(settings), reader, event_id, tenant)
-    finally:
-        await reader.aclose()
 
 
 def _print(found: ExplainedScore, console: Console) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import aclosing, closing
 from functools import partial
 from getpass import getuser
 from typing import Annotated
@@ -105,11 +105,8 @@ def rebuild_command(
 
 
 async def _rolled_back(settings: Settings, model: str, to: int, tenant: str, patience: float) -> ModelVersion:
-    reader = Reader(connect(settings.redis))
-    try:
+    async with aclosing(Reader(connect(settings.redis))) as reader:
         return await give(reader, settings.kafka, await rollback(reader, model, to, tenant, getuser()), patience)
-    finally:
-        await reader.aclose()
 
 
 async def _rebuilt(
@@ -125,20 +122,14 @@ async def _rebuilt(
     with closing(KafkaLog(settings.kafka)) as log:
         examples = list(logged(log))
     tell(f"{len(examples):,} outcomes")
-    reader = Reader(connect(settings.redis))
-    try:
+    async with aclosing(Reader(connect(settings.redis))) as reader:
         rebuilt = await rebuild(reader, examples, model, excluded, start, keys)
         return rebuilt, await give(reader, settings.kafka, rebuilt.order, patience)
-    finally:
-        await reader.aclose()
 
 
 async def _newest(settings: Settings, tenant: str) -> list[ModelVersion]:
-    reader = Reader(connect(settings.redis))
-    try:
+    async with aclosing(Reader(connect(settings.redis))) as reader:
         return [MODELS.decode(value) for value in (await reader.models(tenant)).values()]
-    finally:
-        await reader.aclose()
 
 
 def _figure(version: ModelVersion, name: str) -> str:
