@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.transactions import Message
-
-T = TypeVar("T")
+from streams.settled import settled
+from streams.topic_admin import await_empty
 
 PARTITIONS = 4
 REQUEST_SECONDS = 30.0
@@ -49,6 +47,7 @@ class Broker:
             self._admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(REQUEST_SECONDS)
 
         settled(create, KafkaError.TOPIC_ALREADY_EXISTS)
+        settled(lambda: await_empty(self.address, [topic]), KafkaError.UNKNOWN_TOPIC_OR_PART)
 
     def clear(self, marker: str) -> None:
         """Delete every topic whose name contains the marker: the run's own and what the engines derive from them."""
@@ -100,18 +99,3 @@ class Broker:
             yield from (message.value() for message in messages)
             left -= len(messages)
         self._consumer.unassign()
-
-
-def settled(request: Callable[[], T], *passing: int) -> T:
-    """Return what the request does, asking again for up to 30 s while it fails with one of these error codes.
-
-    A topic that was just created or deleted answers so until the broker's metadata has caught up.
-    """
-    deadline = time.monotonic() + REQUEST_SECONDS
-    while True:
-        try:
-            return request()
-        except KafkaException as error:
-            if error.args[0].code() not in passing or time.monotonic() > deadline:
-                raise
-        time.sleep(0.1)

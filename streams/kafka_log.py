@@ -2,14 +2,14 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from time import monotonic, sleep
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streams.settled import settled
+
 READ_AHEAD = 1_000
 TIMEOUT_SECONDS = 30.0
-RETRY_SECONDS = 0.1
 LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
@@ -73,15 +73,7 @@ class KafkaLog:
 
     def _end(self, part: TopicPartition) -> int:
         """Return the end of a partition. A leader that is being chosen, as for a new topic, is waited for."""
-        deadline = monotonic() + TIMEOUT_SECONDS
-        while True:
-            try:
-                return int(self._consumer.get_watermark_offsets(part, TIMEOUT_SECONDS)[1])
-            except KafkaException as error:
-                if error.args[0].code() not in LEADERLESS or monotonic() > deadline:
-                    raise
-                sleep(RETRY_SECONDS)
-                self._consumer.list_topics(part.topic, TIMEOUT_SECONDS)  # looks for the leader again
+        return int(settled(lambda: self._consumer.get_watermark_offsets(part, TIMEOUT_SECONDS)[1], *LEADERLESS))
 
     def _fetch(self, part: TopicPartition, cursor: "_Cursor") -> bool:
         """Read ahead from an offset; return whether there was anything."""

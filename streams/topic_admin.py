@@ -1,6 +1,8 @@
 """Headrace's topics on a Kafka cluster: created as declared, listed as they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from time import monotonic, sleep
 
 import msgspec
@@ -10,6 +12,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from schemas.offer_topics import RANKERS
 from schemas.records import AnyTopic
 from schemas.topics import ALL, DEAD_LETTERS, MODELS
+from streams.kafka_log import KafkaLog
+from streams.settled import settled
 
 TIMEOUT_SECONDS = 15.0
 MODEL_BYTES = 32 * 1024 * 1024
@@ -60,6 +64,36 @@ def create_topics(bootstrap: str, topics: Sequence[AnyTopic] = ALL, replication:
     return [topic.name for topic in missing]
 
 
+def renew_topics(bootstrap: str, topics: Sequence[AnyTopic] = ALL) -> None:
+    """Leave these topics as if they had just been created, whatever was in them. Raises KafkaException, KafkaAway."""
+    names = [topic.name for topic in topics]
+    delete_topics(bootstrap, names)
+    create_topics(bootstrap, topics)
+    await_empty(bootstrap, names)
+
+
+def delete_topics(bootstrap: str, names: Sequence[str]) -> None:
+    """Delete those of the topics that exist, and return once they are gone. Raises KafkaException, KafkaAway."""
+    client = _client(bootstrap)
+    for deleted in client.delete_topics(list(names), operation_timeout=TIMEOUT_SECONDS).values():
+        try:
+            deleted.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+    _until(lambda: set(names) & set(_partitions(client, bootstrap)), "were deleted, but the cluster still has them")
+
+
+def await_empty(bootstrap: str, names: Sequence[str]) -> None:
+    """Return once every partition of the topics is there and empty. Raises KafkaException, and KafkaAway in the end.
+
+    A broker takes writes for a while into what it has of a deleted topic, when one of the same name follows: they are
+    acknowledged, and gone with it.
+    """
+    with closing(KafkaLog(bootstrap)) as log:
+        _until(lambda: {name for name in names if any(log.ends(name).values())}, "were made anew, but are not empty")
+
+
 def list_topics(bootstrap: str, topics: Sequence[AnyTopic] = ALL) -> list[TopicState]:
     """Return the topics as declared and as they are. Raises KafkaAway."""
     found = _partitions(_client(bootstrap), bootstrap)
@@ -82,26 +116,13 @@ def committed_offsets(bootstrap: str, group: str, counts: Mapping[str, int]) -> 
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0, "error_cb": _unanswered})
     parts = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
     try:
-        found = _committed(consumer, parts)
+        asked = partial(consumer.committed, parts, timeout=TIMEOUT_SECONDS)
+        found: list[TopicPartition] = settled(asked, *UNSETTLED, seconds=TIMEOUT_SECONDS)
     except KafkaException as error:
         raise KafkaAway(f"no Kafka broker at {bootstrap} tells of group {group}: {error.args[0].str()}") from None
     finally:
         consumer.close()
     return {(part.topic, part.partition): part.offset for part in found if part.offset > 0}
-
-
-def _committed(consumer: Consumer, parts: list[TopicPartition]) -> list[TopicPartition]:
-    """Return the partitions with what was committed. A cluster that has just started is given time to find out."""
-    deadline = monotonic() + TIMEOUT_SECONDS
-    while True:
-        try:
-            found: list[TopicPartition] = consumer.committed(parts, timeout=TIMEOUT_SECONDS)
-        except KafkaException as error:
-            if error.args[0].code() not in UNSETTLED or monotonic() > deadline:
-                raise
-            sleep(0.05)
-        else:
-            return found
 
 
 def configuration(topic: AnyTopic, replication: int) -> dict[str, str]:
@@ -151,8 +172,14 @@ def _create(client: AdminClient, topics: Sequence[AnyTopic], replication: int) -
 
 
 def _await(client: AdminClient, bootstrap: str, names: Sequence[str]) -> None:
+    unknown = "were created, but the cluster does not know them yet"
+    _until(lambda: set(names) - set(_partitions(client, bootstrap)), unknown)
+
+
+def _until(wrong: Callable[[], Collection[str]], what: str) -> None:
+    """Return once nothing is wrong with any topic. Raises KafkaAway, which names those with which it is."""
     deadline = monotonic() + TIMEOUT_SECONDS
-    while unknown := set(names) - set(_partitions(client, bootstrap)):
+    while topics := wrong():
         if monotonic() > deadline:
-            raise KafkaAway(f"{', '.join(sorted(unknown))} were created, but the cluster does not know them yet")
+            raise KafkaAway(f"{', '.join(sorted(topics))} {what}")
         sleep(0.05)

@@ -4,21 +4,18 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
-from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.records import AnyTopic
-from schemas.topics import ALL
 from streams.chaos.evidence import Kept
-from streams.kafka_log import KafkaLog
 from streams.services.process import birth_of
 from streams.services.supervisor import Part, down, status, up
-from streams.topic_admin import create_topics
+from streams.topic_admin import renew_topics
 
 SECONDS = 30.0
 POLL_SECONDS = 0.05
@@ -56,8 +53,7 @@ class Stage:
         while members(admin, group) and monotonic() < deadline:
             sleep(POLL_SECONDS)
         admin.delete_consumer_groups([group])[group].result(SECONDS)
-        delete_topics(self.kafka, [topic.name for topic in topics])
-        create_topics(self.kafka)
+        renew_topics(self.kafka, topics)
         with Kept(self.redis) as kept:
             kept.client.flushall()
 
@@ -74,9 +70,7 @@ class Stage:
         with Kept(self.redis) as kept:
             kept.client.config_set("maxmemory", 0)
             kept.client.flushall()
-        delete_topics(self.kafka, [topic.name for topic in ALL])
-        create_topics(self.kafka)
-        await_empty(self.kafka, [topic.name for topic in ALL])
+        renew_topics(self.kafka)
 
 
 @contextmanager
@@ -94,33 +88,3 @@ def own_stage() -> Iterator[Stage]:
 def members(admin: AdminClient, group: str) -> int:
     """Return how many members a group has by what the broker knows; one that was killed is one for a while."""
     return len(admin.describe_consumer_groups([group])[group].result(SECONDS).members)
-
-
-def await_empty(bootstrap: str, names: list[str]) -> None:
-    """Return once every partition of the topics is there and empty. Raises KafkaException.
-
-    A broker takes writes for a while into what it has of a deleted topic, when one of the same name follows: they are
-    acknowledged, and gone with it.
-    """
-    deadline = monotonic() + SECONDS
-    with closing(KafkaLog(bootstrap)) as log:
-        while any(end for name in names for end in log.ends(name).values()):
-            if monotonic() > deadline:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-            sleep(POLL_SECONDS)
-
-
-def delete_topics(bootstrap: str, names: list[str]) -> None:
-    """Delete those of the topics that exist, and wait until they are gone. Raises KafkaException."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    for deleted in admin.delete_topics(names, operation_timeout=SECONDS).values():
-        try:
-            deleted.result(SECONDS)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise
-    deadline = monotonic() + SECONDS
-    while set(names) & set(admin.list_topics(timeout=SECONDS).topics):
-        if monotonic() > deadline:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        sleep(POLL_SECONDS)

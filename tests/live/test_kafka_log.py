@@ -14,8 +14,9 @@ from streams.deliveries import Deliveries, Undelivered
 from streams.kafka_log import READ_AHEAD, KafkaLog
 from streams.outbox import Outbound, origin
 from streams.table_reader import TableReader
+from streams.topic_admin import delete_topics
 from tests.contracts import pipelines as small
-from tests.live.workers import closing_log, delete_topics, until
+from tests.live.workers import closing_log, until
 
 pytestmark = pytest.mark.live
 

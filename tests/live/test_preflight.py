@@ -23,9 +23,8 @@ from streams import topic_admin
 from streams.pipeline import Pipeline
 from streams.preflight import NotReady, refuse_unfinished, refuse_unready
 from streams.settings import Settings
-from streams.topic_admin import KafkaAway, create_topics
+from streams.topic_admin import KafkaAway, create_topics, delete_topics
 from tests.contracts import pipelines as small
-from tests.live.workers import delete_topics
 
 pytestmark = pytest.mark.live
 

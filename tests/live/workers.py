@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
 from redis import Redis
 
 from schemas.privacy import Tokeniser
@@ -29,7 +28,7 @@ from streams.services.supervisor import Part, up
 from streams.settings import Settings
 from streams.state_codec import state_codec
 from streams.task import Task
-from streams.topic_admin import create_topics
+from streams.topic_admin import delete_topics, renew_topics
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
@@ -63,7 +62,7 @@ class Stage:
     @contextmanager
     def set_up(self, topics: Sequence[AnyTopic]) -> Iterator[None]:
         """Begin with empty topics and an empty Redis, and leave neither behind."""
-        create_topics(self.broker, topics)
+        renew_topics(self.broker, topics)
         try:
             yield
         finally:
@@ -187,14 +186,6 @@ def staged(folder: Path, pipeline: Pipeline, settings: Mapping[str, str]) -> Ite
     stage = Stage(found.kafka, found.redis, pipeline, folder, settings)
     with stage.set_up(ALL):
         yield stage
-
-
-def delete_topics(broker: str, names: Sequence[str]) -> None:
-    """Delete topics, and wait until they are gone."""
-    admin = AdminClient({"bootstrap.servers": broker})
-    for deleted in admin.delete_topics(list(names), operation_timeout=10).values():
-        deleted.result(10)
-    until(lambda: not set(names) & set(admin.list_topics(timeout=10).topics))
 
 
 def encoded(tasks: Mapping[str, Task]) -> dict[str, dict[str, bytes]]:
