@@ -1,0 +1,125 @@
+"""Making rankings: from what may be shown to a customer to slots with their propensities and reasons."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from processors.base import Tables
+from processors.eligibility import closed, refusal
+from processors.offer_context import OfferContext
+from processors.offer_features import FEATURES_ID
+from processors.offer_reasons import reasons_of
+from processors.offer_scoring import OfferScorer, Scored
+from processors.offer_slots import SlotFiller
+from processors.offer_terms import Candidate, Terms, TermsByOffer
+from schemas.events import Click, Offer, OfferRequest
+from schemas.keys import keyed
+from schemas.offer_results import RankedOffer, Ranking
+from schemas.offer_topics import OFFER_USAGE, RANKERS
+from schemas.topics import OFFERS
+
+LOGGED = "logged"
+"""The policy of a ranking that somebody else decided."""
+
+
+class RankingMaker:
+    """Makes the ranking that answers a request, or that says what somebody else decided; changes no context.
+
+    The slots are filled by `filler` from the candidates that may be shown, scored by the newest version of `model`; a
+    ranking without slots says why none of them may. `verify` returns the model blob of a signed one, or raises
+    BadSignature: such a version never ranks.
+    """
+
+    def __init__(self, verify: Callable[[bytes], bytes], model: str, filler: SlotFiller) -> None:
+        self._model = model
+        self._filler = filler
+        self._scorer = OfferScorer(verify)
+        self._terms = TermsByOffer()
+
+    def rank(self, context: OfferContext, request: OfferRequest, tables: Tables) -> Ranking:
+        """Return the answer to a request as the context stands. Changes nothing."""
+        time = request.time_ms()
+        candidates, refused = self._eligible(context, request, tables)
+        scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
+        slots = [
+            replace(
+                _ranked(scored, slot.candidate, slot.propensity, time),
+                reasons=reasons_of(scored, slot.candidate, context, time),
+            )
+            for slot in self._filler.fill(request.event_id, request.slots, scored)
+        ]
+        return replace(self._ranking(request, scored, slots, self._filler.policy), refused=refused)
+
+    def _eligible(
+        self, context: OfferContext, request: OfferRequest, tables: Tables
+    ) -> tuple[list[Candidate], dict[str, str]]:
+        """Return the candidates by offer id, each once, and why others may not be shown."""
+        time, tenant, usages = request.time_ms(), request.tenant, tables[OFFER_USAGE]
+        candidates: list[Candidate] = []
+        refused: dict[str, str] = {}
+        for name in sorted(set(request.offers) or _catalogue(tables[OFFERS], tenant)):
+            key = keyed(tenant, name)
+            terms, usage = self.known(key, tables[OFFERS]), usages.get(key)
+            why = "unknown" if terms is None else refusal(terms, context, usage, time)
+            if terms is None or why is not None:
+                refused[name] = str(why)
+            else:
+                candidates.append(Candidate(terms, usage))
+        return candidates, refused
+
+    def known(self, key: str, catalogue: Mapping[str, Offer]) -> Terms | None:
+        """Return the terms of the entry of the catalogue under `key`, None where there is none."""
+        offer = catalogue.get(key)
+        return None if offer is None else self._terms.of(key, offer)
+
+    def logged(self, context: OfferContext, click: Click, shown: Terms, tables: Tables) -> Ranking:
+        """Return the ranking of what somebody else decided to show, beside all that were active.
+
+        It is judged and learned from, so it knows nothing of what just now becomes of other customers' offers.
+        """
+        time, catalogue = click.time_ms(), tables[OFFERS]
+        known = (self.known(keyed(click.tenant, name), catalogue) for name in _catalogue(catalogue, click.tenant))
+        found = {terms.offer: terms for terms in known if terms is not None and closed(terms.limits, time) is None}
+        found[shown.offer] = shown
+        candidates = [Candidate(found[name]) for name in sorted(found)]
+        scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
+        slot = _ranked(scored, sorted(found).index(shown.offer), click.propensity or 1.0, time)
+        ranking = self._ranking(click, scored, (slot,), LOGGED)
+        return replace(ranking, event_id=click.decision_id or click.event_id, shown=True)
+
+    def _ranking(
+        self, event: Click | OfferRequest, scored: Scored, slots: Sequence[RankedOffer], policy: str
+    ) -> Ranking:
+        return Ranking(
+            event_id=event.event_id,
+            event_time=event.time_ms(),
+            tenant=event.tenant,
+            user=event.user,
+            slots=tuple(slots),
+            candidates=tuple(terms.offer for terms, _ in scored.candidates),
+            scores=tuple(scored.scores.tolist()),
+            source=scored.source,
+            policy=policy,
+            model=self._model,
+            version=scored.version,
+            features=FEATURES_ID,
+            degraded=scored.degraded,
+        )
+
+
+def _catalogue(catalogue: Mapping[str, Offer], tenant: str) -> list[str]:
+    return [offer.offer for offer in catalogue.values() if offer.tenant == tenant]
+
+
+def _ranked(scored: Scored, at: int, propensity: float, time: int) -> RankedOffer:
+    terms = scored.candidates[at].terms
+    return RankedOffer(
+        offer=terms.offer,
+        score=float(scored.scores[at]),
+        value=scored.value(at),
+        propensity=propensity,
+        window_end=time + terms.duration,
+        vector=tuple(scored.vectors[at].tolist()),
+        rewarded=terms.reward > 0.0,
+        unit="" if terms.worth is None else terms.unit,
+    )
