@@ -1,6 +1,8 @@
 # Everything here runs on a machine that has Python 3.11 or newer, make and a package registry.
 
 PYTHON ?= python3
+# Processes that share the test files; they wait for brokers and workers more than they compute.
+TESTERS ?= 2
 LOCAL_UV := .headrace/uv/bin/uv
 UV := $(if $(shell uv --version 2>/dev/null),uv,$(LOCAL_UV))
 RUN := $(UV) run --no-sync
@@ -20,7 +22,7 @@ demo: sync ## simulated card payments through the whole pipeline, with the API l
 	$(RUN) headrace demo $(ARGS)
 
 test: sync ## every test; live ones need Java 17+ and Maven, or are skipped with the reason
-	$(RUN) pytest $(COVERAGE) $(ARGS)
+	$(RUN) pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(COVERAGE) $(ARGS)
 
 check: SYNCED := --all-groups
 check: sync ## all that continuous integration runs, peers of the benchmarks included
