@@ -5,15 +5,17 @@ from time import sleep
 
 from schemas.records import DAY
 from streams.chaos.drill import Drill
+from streams.chaos.hand import HALF_DELIVERED, UNACKNOWLEDGED
 
-FAILPOINTS = ("stepped", "committed", "produced")
+FAILPOINTS = {"stepped": 20, "committed": 20, HALF_DELIVERED: 20, "produced": 20, UNACKNOWLEDGED: 3}
+"""The steps of the protocol at which a worker dies, each at one of so many times that it comes to it."""
 
 
 def kill_worker(drill: Drill) -> None:
     """Let one worker die at a step of the protocol, and its successor at any moment."""
     drill.publishing.allowed = 0.5
-    step = FAILPOINTS[drill.seed % len(FAILPOINTS)]
-    doomed = drill.crew.start(failpoint=f"{step}@{drill.chance.randint(1, 20)}")
+    step, times = list(FAILPOINTS.items())[drill.seed % len(FAILPOINTS)]
+    doomed = drill.crew.start(failpoint=f"{step}@{drill.chance.randint(1, times)}")
     drill.until(lambda: not doomed.running, f"no worker has reached {step}")
     drill.crew.replace_ended()
     drill.moves_on()

@@ -1,7 +1,27 @@
-"""One worker of the fraud pipeline, as a process whose clock may be wrong: `python -m streams.chaos.hand [SECONDS]`."""
+"""One worker of the fraud pipeline, as a process whose clock may be wrong: `python -m streams.chaos.hand [SECONDS]`.
 
+It dies at more steps than a worker knows of by itself: HEADRACE_FAILPOINT may also name `half-delivered`, when half of
+what a commit said is in the log, and `unacknowledged`, when all is done but Kafka has not been told.
+"""
+
+import os
 import sys
 import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faust.types import TP
+
+    from streams.deliveries import Deliveries
+    from streams.outbox import Outbound
+    from streams.transport import BatchConsumer
+
+HALF_DELIVERED = "half-delivered"
+UNACKNOWLEDGED = "unacknowledged"
+
+Produce = Callable[["Deliveries", str, int, "Sequence[Outbound]"], Coroutine[Any, Any, None]]
+Acknowledge = Callable[["BatchConsumer", "Mapping[TP, int]", bool], Coroutine[Any, Any, bool]]
 
 
 def run(skew_seconds: float) -> None:
@@ -17,7 +37,44 @@ def run(skew_seconds: float) -> None:
 
     settings = Settings()
     spare_keyed_state()
+    _set_failpoints(os.environ.get("HEADRACE_FAILPOINT", ""))
     run_worker(fraud_pipeline(settings), settings)
+
+
+def _set_failpoints(named: str) -> None:
+    from streams.deliveries import Deliveries
+    from streams.transport import BatchConsumer
+    from streams.watchdog import failpoint
+
+    reached = failpoint(named)
+    if named.startswith(HALF_DELIVERED):
+        Deliveries.produce = half_delivered(Deliveries.produce, reached)  # type: ignore[method-assign,assignment]
+    if named.startswith(UNACKNOWLEDGED):
+        BatchConsumer._commit_offsets = unacknowledged(  # type: ignore[method-assign,assignment]
+            BatchConsumer._commit_offsets, reached
+        )
+
+
+def half_delivered(produce: Produce, reached: Callable[[str], None]) -> Produce:
+    """Return what produces as `produce` does, and reaches its failpoint once the broker has one half."""
+
+    async def halves(self: "Deliveries", task: str, sequence: int, said: "Sequence[Outbound]") -> None:
+        if len(said) > 1:
+            await produce(self, task, sequence, said[: len(said) // 2])
+            reached(HALF_DELIVERED)
+        await produce(self, task, sequence, said)
+
+    return halves
+
+
+def unacknowledged(acknowledge: Acknowledge, reached: Callable[[str], None]) -> Acknowledge:
+    """Return what tells Kafka as `acknowledge` does, and reaches its failpoint before."""
+
+    async def told(self: "BatchConsumer", offsets: "Mapping[TP, int]", start_new_transaction: bool = True) -> bool:
+        reached(UNACKNOWLEDGED)
+        return await acknowledge(self, offsets, start_new_transaction)
+
+    return told
 
 
 if __name__ == "__main__":
