@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from online_models.base import Vector
+from online_models.drift import Drift
 from online_models.metrics import Quality, RollingQuality
 from online_models.release import Release, new, pack, unpack
 from online_models.snapshots import digest
@@ -32,16 +33,23 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     since_published: int
     published_at: int
     order: str = ""
+    label_drift: bytes = b""
+    residual_drift: bytes = b""
 
 
 class Learner:
-    """A model being taught: the release, its progressive metrics, how far it has come, and the last order it took."""
+    """A model being taught: the release, its progressive metrics, how far it has come, and the last order it took.
+
+    `label_drift` watches the rate of frauds, `residual_drift` by how much labels exceed the scores they had.
+    """
 
     def __init__(self, kind: str, features: tuple[str, ...]) -> None:
         self.kind = kind
         self.features = features
         self.release: Release = new(kind, features)
         self.metrics = RollingQuality()
+        self.label_drift = Drift()
+        self.residual_drift = Drift()
         self.version = 0
         self.examples = 0
         self.frauds = 0
@@ -55,7 +63,9 @@ class Learner:
         """Take in an example. It is learned with those around it, in order: many at once cost far less than one."""
         if example.version:
             self.metrics.add(example.label, example.score)
+            self.residual_drift.add(example.label - example.score)
             self.release.calibrator.learn_one(example.score, example.label)
+        self.label_drift.add(example.label)
         if example.weight:
             self._lessons.append(example)
             if len(self._lessons) >= LESSONS:
@@ -75,7 +85,7 @@ class Learner:
         self.release.anomaly.learn_many(xs)
 
     def obey(self, order: ModelOrder, release: Release) -> None:
-        """Go on from the release of an order. The metrics stay: they judge scores that were given."""
+        """Go on from the release of an order. What was measured stays: it judges scores that were given."""
         self._lessons.clear()
         self.kind, self.release, self.order = order.kind, release, order.event_id
         self.examples, self.frauds = order.examples, order.frauds
@@ -97,6 +107,8 @@ class Learner:
                 self.since_published,
                 self.published_at,
                 self.order,
+                self.label_drift.snapshot(),
+                self.residual_drift.snapshot(),
             )
         )
 
@@ -110,7 +122,15 @@ class Learner:
         learner.version, learner.examples, learner.frauds = kept.version, kept.examples, kept.frauds
         learner.learned_through, learner.since_published = kept.learned_through, kept.since_published
         learner.published_at, learner.order = kept.published_at, kept.order
+        if kept.label_drift:
+            learner.label_drift.restore(kept.label_drift)
+            learner.residual_drift.restore(kept.residual_drift)
         return learner
+
+    def figures(self) -> dict[str, float]:
+        """Return the progressive metrics there are, and how often labels and residuals were found to have changed."""
+        drifts = {"label_drifts": self.label_drift.detections, "residual_drifts": self.residual_drift.detections}
+        return numbers(self.metrics.quality()) | drifts
 
 
 class FraudLearner:
@@ -199,7 +219,7 @@ class FraudLearner:
             examples=state.examples,
             frauds=state.frauds,
             learned_through=state.learned_through,
-            metrics=numbers(state.metrics.quality()),
+            metrics=state.figures(),
         )
 
 

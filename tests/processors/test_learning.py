@@ -88,6 +88,34 @@ def test_a_figure_that_is_not_defined_is_not_published() -> None:
     assert not any(isnan(value) for value in said.metrics.values())
 
 
+def judged(every: int, score: float, start: int = 0) -> list[Example]:
+    """Return examples that are only judged: every so-manyth is fraud, and all had the same score."""
+    said = {"vector": (50.0, 0.5), "score": score, "weight": 0.0}
+    return [example(f"e{n}", NOON + n * HOUR, label=n % every == 0, **said) for n in range(start, start + 2_000)]
+
+
+@pytest.mark.parametrize(
+    ("every", "score", "drifts"),
+    [(10, 0.1, (0, 0)), (2, 0.5, (1, 0)), (10, 0.5, (0, 1)), (2, 0.1, (1, 1))],
+    ids=["nothing changes", "frauds and scores rise", "scores alone rise", "frauds alone rise"],
+)
+def test_a_version_tells_how_often_the_rate_of_frauds_and_the_residuals_changed(
+    every: int, score: float, drifts: tuple[int, int]
+) -> None:
+    (said,) = versions(learner(every=4_000), [*judged(10, 0.1), *judged(every, score, start=2_000)])
+    assert (said.metrics["label_drifts"], said.metrics["residual_drifts"]) == drifts
+
+
+def test_a_learner_kept_before_drift_was_watched_begins_to_watch() -> None:
+    task = learner(every=2_000)
+    versions(task, judged(10, 0.1)[:50])
+    codec = state_codec(task.processor)
+    *older, _, _ = msgspec.msgpack.decode(codec.encode(task.states["fraud"]))
+    task.states["fraud"] = codec.decode(msgspec.msgpack.encode(older))
+    (said,) = versions(task, [*judged(10, 0.1)[:975], *judged(2, 0.1)[:975]])
+    assert (said.examples, said.metrics["label_drifts"]) == (2_000, 1)
+
+
 @pytest.mark.parametrize("kind", ["additive", "logistic", "forest"])
 def test_what_is_published_is_the_signed_model_of_that_moment(kind: str) -> None:
     count = WARM_UP if kind == "additive" else 60
