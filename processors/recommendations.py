@@ -68,6 +68,13 @@ class Shelf(NamedTuple):
     now: int
 
 
+class Recommended(NamedTuple):
+    """What is recommended, best first, and the weights that the parts had."""
+
+    items: tuple[Suggestion, ...]
+    weights: dict[Part, float]
+
+
 class Scored(NamedTuple):
     """The candidates with their parts (one row each, in the order of `PARTS`), weights, and what they come to."""
 
@@ -113,13 +120,14 @@ def score(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -
     return Scored(items, parts, weights, parts @ weights, expected)
 
 
-def recommend(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -> tuple[Suggestion, ...]:
+def recommend(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -> Recommended:
     """Return the best of what the customer does not own, each with one reason; of equals the lesser id first."""
     scored = score(user, shopper, shelf, model, mix)
     order = sorted(range(len(scored.items)), key=lambda at: (-scored.scores[at], scored.items[at].id))
     usual = scored.parts.mean(axis=0) if scored.items else np.zeros(len(PARTS))
     reasons = Reasons(shopper, shelf, scored, usual, model.settings.high)
-    return tuple(_suggestion(scored, at, reasons) for at in order[: mix.count])
+    found = tuple(_suggestion(scored, at, reasons) for at in order[: mix.count])
+    return Recommended(found, dict(zip(PARTS, scored.weights.tolist(), strict=True)))
 
 
 def _suggestion(scored: Scored, at: int, reasons: "Reasons") -> Suggestion:
@@ -184,7 +192,9 @@ class Reasons:
             told = words.get(part, self._collaborative)(at) if self._scored.weights[place] > 0.0 else None
             if told is not None:
                 return part, told
-        return "collaborative", f"We expect you to rate it {self._scored.expected[at]:.1f} of {self._best:g}"
+        if self._scored.weights[PARTS.index("collaborative")] > 0.0:
+            return "collaborative", f"We expect you to rate it {self._scored.expected[at]:.1f} of {self._best:g}"
+        return "trending", f"One of {len(self._scored.items)} that you do not have"
 
     def _collaborative(self, at: int) -> str | None:
         expected, usual = float(self._scored.expected[at]), self._shopper.overall.mean

@@ -23,15 +23,15 @@ class Liking(msgspec.Struct, array_like=True):
 
 
 class Shopper(msgspec.Struct):
-    """A customer: the items they own or rated, their likings by category and over all."""
+    """A customer: the items they own or rated, in the order of their choice, their likings by category and over all."""
 
-    owned: set[str] = msgspec.field(default_factory=set)
+    owned: dict[str, None] = msgspec.field(default_factory=dict)  # a set would have many forms in bytes
     likings: dict[str, Liking] = msgspec.field(default_factory=dict)
     overall: Liking = msgspec.field(default_factory=Liking)
 
     def choose(self, item: str, categories: tuple[str, ...], liking: float, rating: float | None = None) -> None:
         """Take in that the customer chose an item and liked it so much, in [0, 1]; `rating` is what they said."""
-        self.owned.add(item)
+        self.owned[item] = None
         for name in categories:
             _add(self.likings.setdefault(name, Liking()), liking, rating)
         _add(self.overall, liking, rating)

@@ -24,7 +24,8 @@ class CatalogueItem(Event):
 class ItemDemand(Result, frozen=True, kw_only=True):
     """How much an item is in demand: `weight` counts who chose it, and halves with time from `event_time` on.
 
-    `rated`, `bias` and `factors` are the item's half of the rating model.
+    `rated`, `bias` and `factors` are the item's half of the rating model. Of the `count` choices, `unlisted` were made
+    while no catalogue had the item.
     """
 
     item: str
@@ -33,19 +34,21 @@ class ItemDemand(Result, frozen=True, kw_only=True):
     rated: int = 0
     bias: float = 0.0
     factors: tuple[float, ...] = ()
+    unlisted: int = 0
 
 
 class ItemChosen(Result, frozen=True, kw_only=True):
     """Somebody chose an item: bought, rated or redeemed it.
 
     A rating has a lesson for the item: `error`, by how many stars it was above what was expected, and the `factors` of
-    who gave it.
+    who gave it. `listed` says whether the catalogue had the item then.
     """
 
     item: str
     user: str
     error: float | None = None
     factors: tuple[float, ...] = ()
+    listed: bool = True
 
 
 class Suggestion(msgspec.Struct, frozen=True):
@@ -64,10 +67,12 @@ class Suggestion(msgspec.Struct, frozen=True):
 class Recommendations(Result, frozen=True, kw_only=True):
     """What is recommended to a user, best first, from `event_time` until `expires_at`.
 
-    `weights` are those that the parts really had: a part that knows nothing yet leaves its weight to the others.
+    `weights` are those that the parts really had: a part that knows nothing yet leaves its weight to the others. Where
+    the user has not agreed to more, nothing but the trending part counts, and `personal` is False.
     """
 
     user: str
     expires_at: int
     items: tuple[Suggestion, ...]
     weights: dict[Part, float]
+    personal: bool = True
