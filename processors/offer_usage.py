@@ -6,9 +6,11 @@ import msgspec
 
 from processors.base import Said, Tables
 from processors.offer_terms import DECIMALS
+from schemas.events import Offer
 from schemas.offer_results import OfferEvent, OfferUsage
 from schemas.offer_topics import OFFER_EVENTS, OFFER_USAGE
 from schemas.records import AnyRecord
+from schemas.topics import OFFERS
 
 
 class Counts(msgspec.Struct, array_like=True, gc=False):
@@ -23,39 +25,51 @@ class Counts(msgspec.Struct, array_like=True, gc=False):
 class OfferUsageCounter:
     """Counts what happens with an offer, and says the sums each time: the ranker looks them up for its limits.
 
-    Every event counts; the ranker says each only once. A cost is of the unit that the offer has when it is redeemed.
+    An offer is counted from its first entry in the catalogue on, with nothing had of it yet. Every event counts; the
+    ranker says each only once. A cost is of the unit that the offer has when it is redeemed.
     """
 
     name = "offer-usage"
-    inputs = (OFFER_EVENTS,)
+    inputs = (OFFERS, OFFER_EVENTS)
     outputs = (OFFER_USAGE,)
     tables = ()
     state = Counts
 
     def step(self, state: Counts | None, record: AnyRecord, tables: Tables) -> tuple[Counts | None, Iterable[Said]]:
-        """Return the counts with one event more, and say them."""
-        event: OfferEvent = record.message
-        counts = state or Counts()
-        match event.kind:
-            case "impression":
-                counts.impressions += 1
-            case "view":
-                counts.views += 1
-            case "redemption":
-                counts.redemptions += 1
-                counts.spent = round(counts.spent + event.cost, DECIMALS)
-        return counts, (Said(OFFER_USAGE, _usage(event, counts)),)
+        """Return the counts with one event more, and say them; an entry that changes an offer changes no count."""
+        match record.message:
+            case Offer() as entry:
+                if state is not None:
+                    return state, ()
+                counts, unit = Counts(), entry.reward_unit or ""
+            case OfferEvent() as event:
+                counts, unit = _more(state or Counts(), event), event.unit
+            case other:
+                raise TypeError(f"{self.name} does not read {type(other).__name__}")
+        return counts, (Said(OFFER_USAGE, _usage(record.message, record.time, unit, counts)),)
 
 
-def _usage(event: OfferEvent, counts: Counts) -> OfferUsage:
+def _more(counts: Counts, event: OfferEvent) -> Counts:
+    match event.kind:
+        case "impression":
+            counts.impressions += 1
+        case "view":
+            counts.views += 1
+        case "redemption":
+            counts.redemptions += 1
+            counts.spent = round(counts.spent + event.cost, DECIMALS)
+    return counts
+
+
+def _usage(event: Offer | OfferEvent, time: int, unit: str, counts: Counts) -> OfferUsage:
     return OfferUsage(
         event_id=event.event_id,
-        event_time=event.event_time,
+        event_time=time,
         tenant=event.tenant,
         offer=event.offer,
         impressions=counts.impressions,
         redemptions=counts.redemptions,
         spent=counts.spent,
         views=counts.views,
-        unit=event.unit,
+        unit=unit,
     )

@@ -82,6 +82,16 @@ def test_more_stock_is_shown_again() -> None:
     assert [slot.offer for slot in answer.message.slots] == ["coffee"]
 
 
+def test_a_new_offer_is_counted_from_nothing_and_a_changed_one_goes_on() -> None:
+    task = Task(OfferUsageCounter(), {}, {})
+    (new,) = task.step(record(offer(reward_unit="EUR")))
+    assert (new.message.offer, new.message.impressions, new.message.unit) == ("coffee", 0, "EUR")
+    task.step(record(event("impression")))
+    assert list(task.step(record(offer(status="paused")))) == []
+    (shown,) = task.step(record(event("impression", 2)))
+    assert shown.message.impressions == 2
+
+
 def test_offers_of_two_tenants_are_counted_apart() -> None:
     shop = OfferEvent(
         event_id="e", event_time=NOON, tenant="shop", offer="coffee", user="ann", kind="view", decision="d-1"
