@@ -11,7 +11,7 @@ from processors.base import Said, Tables
 from processors.offer_history import DECISION_LIFE, DECISIONS
 from processors.outcomes import packed, unpacked
 from schemas.events import Click
-from schemas.offer_results import OfferExample, RankedOffer, Ranking
+from schemas.offer_results import Arm, OfferExample, RankedOffer, Ranking
 from schemas.offer_topics import OFFER_EXAMPLES, RANKINGS
 from schemas.records import AnyRecord, Due
 from schemas.topics import CLICKS
@@ -45,6 +45,8 @@ class Shown(msgspec.Struct, array_like=True):
     position: int = 1
     policy: str = "logged"
     weight: float = 1.0
+    arm: Arm = "champion"
+    trial: str = ""
 
     def __post_init__(self) -> None:
         # msgspec leaves a default out of a message only if it is the very same object, which a decoded text is not.
@@ -144,6 +146,8 @@ def _kept(ranking: Ranking, slot: RankedOffer, position: int) -> Shown:
         position=position,
         policy=ranking.policy,
         weight=weight_of(slot.propensity, len(ranking.candidates) - position + 1),
+        arm=ranking.arm,
+        trial=ranking.trial,
     )
 
 
@@ -233,5 +237,7 @@ def _examples(state: Decisions, at: int) -> Iterator[Said]:
             decision=shown.decision,
             position=shown.position,
             policy=shown.policy,
+            arm=shown.arm,
+            trial=shown.trial,
         )
         yield Said(OFFER_EXAMPLES, example)

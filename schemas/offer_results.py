@@ -31,6 +31,29 @@ class RankedOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     reasons: tuple[Reason, ...] = ()
 
 
+Arm = Literal["champion", "challenger"]
+
+
+class FirstChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy that did not decide would have put on top, and with what chance in (0, 1]."""
+
+    policy: str
+    offer: str
+    propensity: float
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a model that does not decide would order the candidates as the rules do.
+
+    `top` says whether both prefer the same candidate, `pairs` in [0, 1] of how many pairs that the rules tell apart the
+    model prefers the same one, a pair alike to it counting half; None where the rules tell none apart.
+    """
+
+    version: int
+    top: bool
+    pairs: float | None
+
+
 class Ranking(Result, frozen=True, kw_only=True):
     """A decision on what to show a customer: the slots from the top, and every candidate that might have been in them.
 
@@ -39,6 +62,10 @@ class Ranking(Result, frozen=True, kw_only=True):
     `features` names the published feature set of the vectors. `degraded` says that something the ranking needed was
     missing. `shown` says that somebody else decided, as an impression told: the one slot has what was shown, and
     `policy` is "logged".
+
+    `arm` is whose policy decided. `trial` names the comparison of champion and challenger that the decision is part of,
+    "" for none, and `shadow` is then what the other arm would have put on top. `agreement` is that of a model which
+    only imitates the rules.
     """
 
     user: str
@@ -53,6 +80,10 @@ class Ranking(Result, frozen=True, kw_only=True):
     refused: dict[str, str] = msgspec.field(default_factory=dict)
     degraded: bool = False
     shown: bool = False
+    arm: Arm = "champion"
+    trial: str = ""
+    shadow: FirstChoice | None = None
+    agreement: Agreement | None = None
 
 
 Happened = Literal["impression", "view", "redemption"]
@@ -91,7 +122,8 @@ class OfferExample(Result, frozen=True, kw_only=True):
 
     `label` is True when the customer saw the offer at or before redeeming it, both within its window. `matured_at` is
     the event time at which that window was over. `decision` is the ranking it goes back to, `position` the slot it was
-    in, from 1, and `policy` what had filled it; `weight` is how much it counts in learning.
+    in, from 1, and `policy` what had filled it; `weight` is how much it counts in learning. `arm` and `trial` are those
+    of the ranking.
     """
 
     model: str
@@ -108,6 +140,8 @@ class OfferExample(Result, frozen=True, kw_only=True):
     decision: str = ""
     position: int = 1
     policy: str = "logged"
+    arm: Arm = "champion"
+    trial: str = ""
 
 
 class RankerVersion(Result, frozen=True, kw_only=True):

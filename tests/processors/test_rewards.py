@@ -166,6 +166,12 @@ def test_what_is_rarely_shown_weighs_more_within_bounds(propensity: float, candi
     assert weight_of(propensity, candidates) == pytest.approx(weight)
 
 
+def test_an_example_tells_whose_policy_decided_in_which_trial() -> None:
+    (shown,) = outcomes(decided(NOON, slot(), arm="challenger", trial="a-trial"), impression("coffee"))
+    (logged,) = outcomes(ranking())
+    assert [(each.arm, each.trial) for each in (shown, logged)] == [("challenger", "a-trial"), ("champion", "")]
+
+
 def test_a_lower_slot_is_weighed_against_the_candidates_left() -> None:
     shown = decided(NOON, slot(propensity=0.5), slot("tea", propensity=1 / 3))
     said = outcomes(shown, impression("coffee"), impression("tea"))
