@@ -5,6 +5,7 @@ from operator import attrgetter
 from schemas import events, results
 from schemas.keys import by
 from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
+from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, ITEMS_CHOSEN, RECOMMENDATIONS
 from schemas.records import DAY, AnyTopic, Topic
 
 TRANSACTIONS: Topic[events.Transaction] = Topic(
@@ -121,6 +122,7 @@ ALL: tuple[AnyTopic, ...] = (
     FEEDBACK,
     PROFILES,
     OFFER_REQUESTS,
+    ITEMS,
     CARD_FEATURES,
     SCORES,
     ALERTS,
@@ -134,6 +136,9 @@ ALL: tuple[AnyTopic, ...] = (
     OFFER_USAGE,
     OFFER_EXAMPLES,
     RANKERS,
+    RECOMMENDATIONS,
+    ITEMS_CHOSEN,
+    ITEM_DEMANDS,
     DEAD_LETTERS,
     JOURNAL,
 )

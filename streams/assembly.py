@@ -4,13 +4,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from online_models.snapshots import sign, verify
+from online_models.split_factors import SplitFactors
 from processors.customers import DERIVED, WINDOWED, CustomerFeatures
 from processors.fraud import FraudScorer, Thresholds
+from processors.item_demand import DemandForItems
 from processors.learning import FraudLearner
 from processors.offer_usage import OfferUsageCounter
 from processors.offers import OfferRanker
 from processors.outcomes import FraudOutcomes
 from processors.ranker_learning import OfferLearner
+from processors.recommendations import Mix
+from processors.recommender import Recommender
 from processors.rewards import OfferRewards
 from streams.definitions_file import DefinitionsError, load_definitions
 from streams.pipeline import Pipeline
@@ -60,7 +64,26 @@ def offer_pipeline(settings: Settings) -> Pipeline:
     )
 
 
-_PIPELINES: Mapping[PipelineName, Callable[[Settings], Pipeline]] = {"fraud": fraud_pipeline, "offers": offer_pipeline}
+def recommendation_pipeline(settings: Settings) -> Pipeline:
+    """Return the pipeline that recommends items to customers. Raises ValueError for weights that are all 0."""
+    mix = Mix(
+        collaborative=settings.recommend_collaborative,
+        content=settings.recommend_content,
+        trending=settings.recommend_trending,
+        count=settings.recommend_items,
+        ttl_ms=settings.recommend_ttl,
+        half_life_ms=settings.recommend_half_life,
+    )
+    model = SplitFactors()
+    recommender = Recommender(model, mix, settings.recommend_throttle, settings.recommend_consent)
+    return Pipeline((recommender, DemandForItems(model, mix)), unhurried=frozenset({DemandForItems.name}))
+
+
+_PIPELINES: Mapping[PipelineName, Callable[[Settings], Pipeline]] = {
+    "fraud": fraud_pipeline,
+    "offers": offer_pipeline,
+    "recommendations": recommendation_pipeline,
+}
 
 
 def customer_features(settings: Settings) -> CustomerFeatures:

@@ -11,9 +11,9 @@ from schemas.durations import milliseconds
 Duration = Annotated[int, BeforeValidator(milliseconds), Field(ge=0)]
 DEVELOPMENT_SECRET = "headrace-development-secret"
 
-PipelineName = Literal["fraud", "offers"]
+PipelineName = Literal["fraud", "offers", "recommendations"]
 Policy = Literal["greedy", "epsilon-greedy", "softmax", "thompson", "uniform"]
-PIPELINES: tuple[PipelineName, ...] = ("fraud", "offers")
+PIPELINES: tuple[PipelineName, ...] = ("fraud", "offers", "recommendations")
 """Every pipeline there is, in the order in which a worker has them."""
 
 
@@ -68,6 +68,15 @@ class Settings(BaseSettings):
     policy: Policy = "epsilon-greedy"
     policy_seed: int = 0
     most_per_category: Annotated[int, Field(ge=1)] = 2
+
+    recommend_collaborative: Annotated[float, Field(ge=0)] = 0.40
+    recommend_content: Annotated[float, Field(ge=0)] = 0.35
+    recommend_trending: Annotated[float, Field(ge=0)] = 0.25
+    recommend_items: Annotated[int, Field(ge=1, le=100)] = 10
+    recommend_ttl: Annotated[Duration, Field(ge=1)] = milliseconds("1d")
+    recommend_throttle: Duration = milliseconds("1m")
+    recommend_half_life: Annotated[Duration, Field(ge=1)] = milliseconds("7d")
+    recommend_consent: str | None = None
 
     batch: Annotated[int, Field(ge=1)] = 2_000
     cache: Annotated[int, Field(ge=1)] = 200_000

@@ -12,6 +12,7 @@ from schemas.durations import milliseconds
 from schemas.events import Click, Event, Feedback, Offer, OfferRequest, Profile, Transaction
 from schemas.money import EXPONENTS
 from schemas.privacy import personal_fields
+from schemas.recommendation_results import CatalogueItem
 from schemas.records import DAY, AnyTopic
 from schemas.topics import ALL, BY_NAME
 from streams.assembly import pipeline
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 TOPICS = (ROOT / "docs" / "topics.md").read_text()
 KEPT, _, WIRED = TOPICS.partition("## How they are wired")
-SENT: tuple[type[Event], ...] = (Transaction, Feedback, Click, Offer, OfferRequest, Profile)
+SENT: tuple[type[Event], ...] = (Transaction, Feedback, Click, Offer, OfferRequest, CatalogueItem, Profile)
 FOLDERS = ("schemas", "online_models", "processors", "sinks", "streams", "api", "tests")
 VARIABLE = re.compile(r"HEADRACE_[A-Z]+(?:_[A-Z]+)*")
 

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from processors.offer_slots import POLICIES
-from schemas.topics import SCORES
-from streams.assembly import fraud_pipeline, fraud_scorer, offer_pipeline, pipeline
+from schemas.topics import CLICKS, PROFILES, SCORES
+from streams.assembly import fraud_pipeline, fraud_scorer, offer_pipeline, pipeline, recommendation_pipeline
 from streams.definitions_file import DefinitionsError
 from streams.pipeline import Pipeline
 from streams.replay import replay
@@ -30,22 +30,22 @@ def names(found: Pipeline) -> list[str]:
 
 def test_a_worker_runs_every_pipeline_unless_told_otherwise() -> None:
     settings = Settings()
-    fraud, offers = fraud_pipeline(settings), offer_pipeline(settings)
-    assert names(pipeline(settings)) == names(fraud) + names(offers)
-    assert pipeline(settings).unhurried == fraud.unhurried | offers.unhurried
+    parts = fraud_pipeline(settings), offer_pipeline(settings), recommendation_pipeline(settings)
+    assert names(pipeline(settings)) == [name for part in parts for name in names(part)]
+    assert pipeline(settings).unhurried == frozenset.union(*(part.unhurried for part in parts))
 
 
 def test_pipelines_are_chosen_by_name_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_PIPELINES", "offers")
     assert names(pipeline(Settings())) == names(offer_pipeline(Settings()))
-    monkeypatch.setenv("HEADRACE_PIPELINES", "offers, fraud")
+    monkeypatch.setenv("HEADRACE_PIPELINES", "recommendations, offers, fraud")
     assert Settings().pipelines == PIPELINES
 
 
 @pytest.mark.parametrize("told", ["", "coupons", "fraud,coupons"])
 def test_a_pipeline_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
     monkeypatch.setenv("HEADRACE_PIPELINES", told)
-    with pytest.raises(ValidationError, match="'fraud' or 'offers'"):
+    with pytest.raises(ValidationError, match="'fraud', 'offers' or 'recommendations'"):
         Settings()
 
 
@@ -59,6 +59,19 @@ def test_workers_of_fewer_pipelines_are_a_group_of_their_own() -> None:
     settings = Settings(group="shop")
     assert settings.group_of(PIPELINES) == "shop"
     assert settings.group_of(("fraud",)) == "shop-fraud"
+
+
+def test_profiles_are_read_for_recommendations_only_where_a_consent_is_looked_for() -> None:
+    inputs = {
+        consent: recommendation_pipeline(Settings(recommend_consent=consent)).processors[0].inputs
+        for consent in (None, "personal")
+    }
+    assert inputs == {None: (CLICKS,), "personal": (CLICKS, PROFILES)}
+
+
+def test_recommendations_of_no_part_are_refused() -> None:
+    with pytest.raises(ValueError, match="weights are at least 0 and not all 0"):
+        recommendation_pipeline(Settings(recommend_collaborative=0, recommend_content=0, recommend_trending=0))
 
 
 def test_declared_features_are_part_of_the_vector_that_is_scored(tmp_path: Path) -> None:
