@@ -7,6 +7,7 @@ import msgspec
 from fastapi import Request, Response
 
 from api.answers import Envelope, Source, head, spliced
+from api.bounds import marked
 from api.freshness import Freshness
 from api.problems import Refused
 from api.settings import ApiSettings
@@ -22,7 +23,7 @@ class Answers:
     async def about(self, request: Request, part: str, stored: bytes | None, unknown: str) -> Response:
         """Answer with a stored result as `part`, and the names of its features. Raises Refused (404) for None."""
         if stored is None:
-            raise Refused(404, unknown)
+            raise Refused(404, unknown + await self._waiting(part))
         known = head(stored)
         envelope = await self.envelope(part, known.event_time, known.source, (known.model, known.version))
         names = self._names.get(known.features or "customer", b"null")
@@ -41,13 +42,24 @@ class Answers:
         self, part: str, as_of: int, source: Source, made_by: tuple[str | None, int | None] = (None, None)
     ) -> Envelope:
         """Return the envelope of a part about an event of that time, whose scores that model and version made."""
-        ages, (model, version) = await self._freshness.ages(as_of, part), made_by
-        stale = self._freshness.is_stale(ages)
-        return Envelope(as_of=as_of, ages=ages, stale=stale, source=source, model=model, version=version)
+        ages, lag = await self._freshness.ages(as_of, part), await self._freshness.lag(part)
+        stale, (model, version) = self._freshness.is_stale(ages, lag), made_by
+        return Envelope(as_of=as_of, ages=ages, stale=stale, source=source, model=model, version=version, lag=lag)
+
+    async def _waiting(self, part: str) -> str:
+        """Return what to add where a result is not there: it may be among what waits."""
+        lag = await self._freshness.lag(part)
+        if lag is None or not lag.records:
+            return ""
+        return f" {lag.records} records wait for the pipeline, the oldest for {lag.ms} ms."
 
 
 def conditional(request: Request, envelope: Envelope, parts: dict[str, bytes]) -> Response:
-    """Return 304 when the client has the same results, equally stale; their ages alone are no news."""
+    """Return 304 when the client has the same results, equally stale; their ages alone are no news.
+
+    Raises Refused (409) where they are older than the client takes.
+    """
+    envelope = marked(request, envelope)
     digest = hashlib.blake2b(b"%d" % envelope.stale, digest_size=12)
     for value in parts.values():
         digest.update(value)

@@ -12,8 +12,8 @@ from schemas.offer_results import OfferUsage, RankerVersion, Ranking
 from schemas.results import CardFeatures, FraudScore, ModelVersion
 from sinks.base import Progress
 
-Source = Literal["model", "rules", "prior", "features", "models", "usage", "rankers"]
-"""What an answer was made from."""
+Source = Literal["model", "rules", "prior", "features", "models", "usage", "rankers", "last_good"]
+"""What an answer was made from; a stale one is the last good one, and what made it stands in the result."""
 
 
 class Ages(msgspec.Struct, frozen=True):
@@ -23,11 +23,19 @@ class Ages(msgspec.Struct, frozen=True):
     commit_ms: int | None
 
 
+class Lag(msgspec.Struct, frozen=True):
+    """For how many milliseconds the oldest record that the pipeline has not taken has waited, and how many wait."""
+
+    ms: int
+    records: int
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """How fresh an answer is and where it comes from.
 
-    `as_of` is the newest event time in it, in milliseconds since 1970 UTC. `stale` says that what the answer comes from
-    has not committed lately, so newer events may be missing. `model` and `version` made the scores; None where the
+    `as_of` is the newest event time in it, in milliseconds since 1970 UTC. `lag` is what waits before the processors
+    that the answer comes from, None where nobody knows. `stale` says that it waits for too long or, where nobody knows,
+    that they have not committed lately: newer events are missing. `model` and `version` made the scores; None where the
     answer has none. A ranking by rules or by the prior rate has version 0.
     """
 
@@ -37,6 +45,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     model: str | None
     version: int | None
+    lag: Lag | None = None
 
 
 class ScoreAnswer(Envelope, frozen=True, kw_only=True):
@@ -88,11 +97,12 @@ class RankersAnswer(Envelope, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether results can be read, and how far each processor has come."""
+    """Whether results can be read, how far each processor has come, and what waits for all of them."""
 
     status: Literal["ready"]
     stale: bool
     processors: dict[str, Progress]
+    lag: Lag | None = None
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +137,7 @@ def spliced(envelope: Envelope, **parts: bytes) -> bytes:
     """Return the envelope's JSON with `parts`, each JSON already, as further fields.
 
     >>> spliced(Envelope(as_of=1, ages=Ages(2, 3), stale=False, source="rules", model=None, version=None), a=b"[4]")
-    b'{"as_of":1,"ages":{"event_ms":2,"commit_ms":3},"stale":false,"source":"rules","model":null,"version":null,"a":[4]}'
+    b'{"as_of":1,"ages":{"event_ms":2,"commit_ms":3},"stale":false,"source":"rules","model":null,"version":null,"lag":null,"a":[4]}'
     """
     fields = (b',"%s":%s' % (name.encode(), value) for name, value in parts.items())
     return b"".join((msgspec.json.encode(envelope)[:-1], *fields, b"}"))

@@ -1,17 +1,19 @@
-"""How fresh results are: when the pipeline last committed."""
+"""How fresh results are: what waits before the pipeline, and when that last committed."""
 
 from collections.abc import Callable, Mapping
 
-from api.answers import Ages
+from api.answers import Ages, Lag
+from api.backlog import Backlog
+from api.settings import ApiSettings
 from sinks.base import Progress, ResultReader
 
 MADE_BY: Mapping[str, frozenset[str]] = {
     "score": frozenset({"features", "fraud"}),
     "features": frozenset({"features"}),
-    "models": frozenset({"learning"}),
+    "models": frozenset({"features", "fraud", "outcomes", "learning"}),
     "ranking": frozenset({"offers"}),
     "usage": frozenset({"offers", "offer-usage"}),
-    "rankers": frozenset({"offer-learning"}),
+    "rankers": frozenset({"offers", "rewards", "offer-learning"}),
 }
 """The processors that each part of an answer comes from: that nothing was learned lately makes no score stale."""
 
@@ -20,12 +22,18 @@ REMEMBERED_MS = 250
 
 
 class Freshness:
-    """Tells how old answers are, by `now` (milliseconds since 1970 UTC). Raises SinkBusy while results are away."""
+    """Tells how old answers are, by `now` (milliseconds since 1970 UTC). Raises SinkBusy while results are away.
 
-    def __init__(self, reader: ResultReader, now: Callable[[], int], stale_after_ms: int) -> None:
+    Without a `backlog` nobody knows whether anything waits: then an answer counts as stale by the last commit alone.
+    """
+
+    def __init__(
+        self, reader: ResultReader, now: Callable[[], int], settings: ApiSettings, backlog: Backlog | None = None
+    ) -> None:
         self._reader = reader
         self._now = now
-        self._stale_after_ms = stale_after_ms
+        self._settings = settings
+        self._backlog = backlog
         self._looked_at: int | None = None
         self._progress: Mapping[str, Progress] = {}
 
@@ -39,9 +47,18 @@ class Freshness:
         slowest = min((progress[name].committed_at for name in makers), default=None)
         return Ages(now - event_time, None if slowest is None else max(0, now - slowest))
 
-    def is_stale(self, ages: Ages) -> bool:
-        """Return whether that commit was not lately, or none ever was."""
-        return ages.commit_ms is None or ages.commit_ms > self._stale_after_ms
+    async def lag(self, part: str = "") -> Lag | None:
+        """Return what waits for those that make the part, or for all that ever committed; None when unknown."""
+        if self._backlog is None:
+            return None
+        known = self._backlog.lag(MADE_BY.get(part, frozenset()))
+        return known or self._backlog.lag((await self.progress()).keys())
+
+    def is_stale(self, ages: Ages, lag: Lag | None) -> bool:
+        """Return whether newer events wait for too long; where nobody knows, whether the last commit is long ago."""
+        if lag is not None:
+            return lag.ms > self._settings.behind_after_ms
+        return ages.commit_ms is None or ages.commit_ms > self._settings.stale_after_ms
 
     async def progress(self) -> Mapping[str, Progress]:
         """Return how far each processor has come, at most REMEMBERED_MS ago."""

@@ -26,8 +26,9 @@ def health_routes(freshness: Freshness, registry: CollectorRegistry) -> APIRoute
         """Say whether results can be read; stale results can."""
         progress = dict(await freshness.progress())
         newest = max((each.event_time for each in progress.values()), default=0)
-        stale = freshness.is_stale(await freshness.ages(newest))
-        return _json(Ready(status="ready", stale=stale, processors=progress))
+        lag = await freshness.lag()
+        stale = freshness.is_stale(await freshness.ages(newest), lag)
+        return _json(Ready(status="ready", stale=stale, processors=progress, lag=lag))
 
     @router.get("/metrics", responses={200: _METRICS}, response_class=Response)
     async def metrics() -> Response:

@@ -10,6 +10,7 @@ from api.answers import (
     Alive,
     Envelope,
     FeaturesAnswer,
+    Lag,
     ModelsAnswer,
     OfferStatsAnswer,
     Problem,
@@ -27,7 +28,7 @@ TITLE = "headrace"
 DESCRIPTION = "Fraud scores, features, offers and models as the pipeline last committed them. Nothing is scored here."
 _REF = "#/components/schemas/{name}"
 _NOON = 1_530_446_400_000
-_ENVELOPE: dict[str, Any] = {"as_of": _NOON, "ages": Ages(1_200, 40), "stale": False}
+_ENVELOPE: dict[str, Any] = {"as_of": _NOON, "ages": Ages(1_200, 40), "stale": False, "lag": Lag(0, 0)}
 
 
 def answered(answer: type[Envelope | Ready | Alive]) -> dict[int | str, dict[str, Any]]:
@@ -170,6 +171,6 @@ _EXAMPLES: dict[Any, msgspec.Struct] = {
         usage=_USAGE,
     ),
     RankersAnswer: RankersAnswer(**_ENVELOPE, source="rankers", model=None, version=None, rankers={"offers": _RANKER}),
-    Ready: Ready(status="ready", stale=False, processors={"fraud": Progress(_NOON, _NOON + 1_160)}),
+    Ready: Ready(status="ready", stale=False, processors={"fraud": Progress(_NOON, _NOON + 1_160)}, lag=Lag(0, 0)),
     Alive: Alive(status="alive"),
 }

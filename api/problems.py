@@ -19,6 +19,7 @@ TITLES = {
     403: "Another tenant",
     404: "Not found",
     405: "Only GET",
+    409: "Too old",
     422: "Invalid parameter",
     503: "Results are away",
 }
@@ -27,6 +28,7 @@ _KINDS = {
     403: "other-tenant",
     404: "unknown",
     405: "read-only",
+    409: "stale",
     422: "invalid-parameter",
     503: "busy",
 }

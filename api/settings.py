@@ -9,11 +9,13 @@ class ApiSettings:
     """Who may read, how long a request may wait, and when results count as stale.
 
     `api_keys` maps each API key to its tenant; without any, everybody may read every tenant. `feature_names` maps the
-    name of a feature set to the names of its vector, and "customer" to those of a customer's features. Spans are
-    milliseconds.
+    name of a feature set to the names of its vector, and "customer" to those of a customer's features. An answer is
+    stale when newer events have waited for longer than `behind_after_ms`; where nobody knows what waits, when the last
+    commit is older than `stale_after_ms`. Spans are milliseconds.
     """
 
     api_keys: Mapping[str, str] = field(default_factory=dict)
     feature_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stale_after_ms: int = 60_000
+    behind_after_ms: int = 1_500
     longest_wait_ms: int = 10_000

@@ -9,14 +9,16 @@ import uvicorn
 from rich.console import Console
 
 from api.app import create_app
+from api.backlog import Log
 from api.settings import ApiSettings
 from processors import offer_features
 from sinks.connection import connect
 from sinks.serving import Reader
-from streams.assembly import customer_features, fraud_scorer
+from streams.assembly import customer_features, fraud_scorer, pipeline
 from streams.running import local
 from streams.services.ports import free_port
 from streams.settings import Settings
+from streams.unread import Unread
 
 
 def api_command(
@@ -35,13 +37,17 @@ def api_command(
         Console(stderr=True).print(f"reading from Redis for {address}/docs", soft_wrap=True)
     # uvicorn drains at SIGTERM and then raises it again, for whoever started it; this is a process of its own.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    serve_api(settings, host, port)
+    client = connect(settings.redis)
+    serve_api(settings, host, port, Unread(pipeline(settings), settings.kafka, client))
 
 
-def serve_api(settings: Settings, host: str, port: int) -> None:
-    """Serve the API on `host` and `port` until a signal ends it."""
+def serve_api(settings: Settings, host: str, port: int, log: Log | None = None) -> None:
+    """Serve the API on `host` and `port` until a signal ends it; `log` tells what waits for the pipeline, if anybody.
+
+    It reads results by a connection of its own.
+    """
     scorer = fraud_scorer(settings)
     names = {scorer.features_id: scorer.names, offer_features.FEATURES_ID: offer_features.NAMES}
     names["customer"] = customer_features(settings).names
-    app = create_app(Reader(connect(settings.redis)), ApiSettings(feature_names=names))
+    app = create_app(Reader(connect(settings.redis)), ApiSettings(feature_names=names), log=log)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from api.freshness import MADE_BY, Freshness
+from api.settings import ApiSettings
 from sinks.base import Progress
 from sinks.memory import MemoryValues
 from sinks.progress import PROGRESS, progress_field
@@ -26,7 +27,7 @@ async def told(ago: Mapping[str, int]) -> Freshness:
     values = MemoryValues()
     for name, milliseconds in ago.items():
         await values.hset(PROGRESS, *progress_field(name, 0, Progress(NOW, NOW - milliseconds)))
-    return Freshness(Reader(values), lambda: NOW, 60_000)
+    return Freshness(Reader(values), lambda: NOW, ApiSettings())
 
 
 @pytest.fixture
@@ -38,13 +39,13 @@ async def quiet() -> Freshness:
 @pytest.mark.parametrize(("part", "commit_ms"), [("score", 20), ("features", 10), ("ranking", 30)])
 async def test_what_is_fresh_stays_so_while_nothing_is_learned(quiet: Freshness, part: str, commit_ms: int) -> None:
     ages = await quiet.ages(NOW, part)
-    assert (ages.commit_ms, quiet.is_stale(ages)) == (commit_ms, False)
+    assert (ages.commit_ms, quiet.is_stale(ages, None)) == (commit_ms, False)
 
 
 @pytest.mark.parametrize("part", ["models", "usage", "", "a part nobody knows"])
 async def test_the_slowest_tells_the_age(quiet: Freshness, part: str) -> None:
     ages = await quiet.ages(NOW, part)
-    assert (ages.commit_ms, quiet.is_stale(ages)) == (90_000, True)
+    assert (ages.commit_ms, quiet.is_stale(ages, None)) == (90_000, True)
 
 
 async def test_a_pipeline_with_processors_of_other_names_is_as_old_as_its_slowest() -> None:

@@ -87,6 +87,7 @@ async def test_every_answer_says_how_fresh_it_is_and_who_made_it(
 async def test_a_ranking_without_a_model_says_what_made_it(source: str) -> None:
     values = MemoryValues()
     await apply(values, serve(*record(ranking(source=source, version=0, degraded=True))))
+    await values.hset(PROGRESS, *progress_field("offers", 0, Progress(NOON, NOW)))
     async with calling(values) as client:
         said = (await client.get("/rankings/d1")).json()
     assert (said["source"], said["version"], said["ranking"]["degraded"]) == (source, 0, True)
