@@ -17,11 +17,11 @@ import numpy as np
 from redis import Redis
 
 from benchmarks.process import Process, running
-from benchmarks.services import own_services
 from schemas.topics import SCORES
 from sinks.serving import apply, serve
 from streams.assembly import fraud_pipeline
 from streams.replay import replay
+from streams.services.own import own_services
 from streams.services.ports import accepts_connections, free_port
 from streams.services.supervisor import Part
 from streams.settings import Settings
@@ -38,7 +38,7 @@ Figures = dict[str, float]
 
 def api(seconds: int = 10, told: Told = lambda _: None) -> dict[str, Figures]:
     """Return requests/s and latencies in milliseconds of each route."""
-    with own_services(Part.REDIS) as addresses:
+    with own_services(Part.REDIS) as (_, addresses):
         told("scores")
         ids = fill(addresses[Part.REDIS])
         port = free_port()

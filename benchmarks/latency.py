@@ -24,10 +24,10 @@ from benchmarks.broker import Broker
 from benchmarks.contest import RUN_SECONDS, Run, await_results
 from benchmarks.full_path import FULL_PATH
 from benchmarks.process import running
-from benchmarks.services import own_services
 from benchmarks.transactions import Message, chargebacks, transactions
 from schemas.topics import ALL, FEEDBACK, SCORES, TRANSACTIONS
 from sinks.serving import score_key
+from streams.services.own import own_services
 from streams.services.supervisor import Part
 
 WARM_EVENTS = 80_000
@@ -59,7 +59,7 @@ class Stage(NamedTuple):
 def latency(rate: int = 2_000, seconds: int = 30, told: Told = lambda _: None) -> dict[str, float]:
     """Return percentiles of headrace's latency and of the bare relay's, in milliseconds."""
     told("Kafka and Redis")
-    with own_services(Part.KAFKA, Part.REDIS) as addresses, Broker(addresses[Part.KAFKA]) as broker:
+    with own_services(Part.KAFKA, Part.REDIS) as (_, addresses), Broker(addresses[Part.KAFKA]) as broker:
         stage = Stage(broker, addresses[Part.REDIS], rate, rate * seconds)
         told("headrace")
         ours = of_worker(stage)

@@ -19,10 +19,10 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks.replay import Run, available, collector_as_in_a_worker, source
-from benchmarks.services import own_services
 from processors.base import AnyProcessor
 from sinks.checkpoint import RedisStore
 from sinks.store import Commit
+from streams.services.own import own_services
 from streams.services.supervisor import Part
 from streams.state_codec import state_codec
 from streams.task import Task
@@ -50,7 +50,7 @@ def memory(events: int | None = None, told: Told = lambda _: None) -> dict[str, 
                 task = run.engine.tasks[name]
                 blobs = encoded(task)
                 found[kind] |= {"keys": len(task.states), f"q{quarter}": mean(blobs)}
-    with own_services(Part.REDIS) as addresses:
+    with own_services(Part.REDIS) as (_, addresses):
         for kind, name in KINDS.items():
             told(kind)
             task = run.engine.tasks[name]

@@ -12,8 +12,8 @@ from benchmarks.broker import Broker
 from benchmarks.contest import Contestant, Report, Run, measure, pace_by_own_report
 from benchmarks.full_path import FULL_PATH
 from benchmarks.headrace_reference import between
-from benchmarks.services import own_services
 from schemas.topics import DEAD_LETTERS, JOURNAL
+from streams.services.own import own_services
 from streams.services.supervisor import Part
 
 EVENTS = 200_000
@@ -55,7 +55,7 @@ def throughput(
     Raises RuntimeError for an unknown name, ModuleNotFoundError for a peer that is not installed.
     """
     chosen = chosen_of(only)
-    with own_services(Part.KAFKA, Part.REDIS) as addresses:
+    with own_services(Part.KAFKA, Part.REDIS) as (_, addresses):
         kafka, redis = addresses[Part.KAFKA], addresses[Part.REDIS]
         return measure(chosen, kafka, redis, events=events, repeats=repeats, report=report)
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.records import AnyTopic
 from streams.chaos.evidence import Kept
+from streams.services.own import own_services
 from streams.services.process import birth_of
 from streams.services.supervisor import Part, down, status, up
 from streams.topic_admin import renew_topics
@@ -76,13 +76,8 @@ class Stage:
 @contextmanager
 def own_stage() -> Iterator[Stage]:
     """Start fresh services; end them, and delete their data, when the block is left. Raises ServiceFailed."""
-    with tempfile.TemporaryDirectory(prefix="headrace-chaos-") as name:
-        folder = Path(name)
-        try:
-            found = up(folder, (Part.KAFKA, Part.REDIS))
-            yield Stage(folder, found.kafka or "", found.redis or "")
-        finally:
-            down(folder)
+    with own_services(Part.KAFKA, Part.REDIS) as (folder, addresses):
+        yield Stage(folder, addresses[Part.KAFKA], addresses[Part.REDIS])
 
 
 def members(admin: AdminClient, group: str) -> int:
