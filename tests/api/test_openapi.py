@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, settings
 
 from api.answers import (
     Alive,
+    DemandAnswer,
     FeaturesAnswer,
     ModelsAnswer,
     OfferStatsAnswer,
     RankersAnswer,
     RankingAnswer,
     Ready,
+    RecommendationsAnswer,
     ScoreAnswer,
 )
 from api.app import create_app
@@ -28,10 +30,12 @@ from sinks.serving import Reader, apply, serve
 from tests.contracts.results import (
     NOON,
     features,
+    item_demand,
     model_version,
     offer_usage,
     ranker_version,
     ranking,
+    recommendations,
     record,
     score,
 )
@@ -42,7 +46,8 @@ def filled() -> MemoryValues:
         values = MemoryValues()
         scored = (score("0"), score(user="0", terminal="0"), features(user="0"), model_version())
         ranked = (ranking("0", user="0"), offer_usage(offer="0"), ranker_version())
-        for message in (*scored, *ranked):
+        recommended = (recommendations(user="0"), item_demand(item="0"))
+        for message in (*scored, *ranked, *recommended):
             await apply(values, serve(*record(message)))
         await values.hset(PROGRESS, *progress_field("fraud", 0, Progress(NOON, NOON)))
         return values
@@ -72,7 +77,10 @@ def test_every_route_is_described_with_its_problems() -> None:
         "/users/{user}/offers",
         "/rankings/{decision_id}",
         "/offers/{offer}/stats",
-        "/rankers",
+    scores = described["paths"]["/scores/{event_id}"]["get"]["responses"]
+    assert set(scores) == {"200", "304", "404", "409", "422", "503"}
+        "/users/{user}/recommendations",
+        "/items/{item}/demand",
         "/livez",
         "/readyz",
         "/metrics",
@@ -97,6 +105,8 @@ def test_keys_are_described_where_they_are_needed() -> None:
         ("/rankings/{decision_id}", RankingAnswer),
         ("/offers/{offer}/stats", OfferStatsAnswer),
         ("/rankers", RankersAnswer),
+        ("/users/{user}/recommendations", RecommendationsAnswer),
+        ("/items/{item}/demand", DemandAnswer),
         ("/readyz", Ready),
         ("/livez", Alive),
     ],
