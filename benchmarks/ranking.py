@@ -86,7 +86,7 @@ class Scene:
 
     def __init__(self, world: World) -> None:
         self.version = 0
-        self._engine = Replay(offer_pipeline(Settings()))
+        self._engine = Replay(offer_pipeline(Settings(ranking_throttle=0)))
         self._chance = np.random.default_rng(world.seed)
         self._numbers = count()
         self._now = 0

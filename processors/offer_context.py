@@ -79,8 +79,19 @@ class Demographics(msgspec.Struct, frozen=True, array_like=True):
     consent: tuple[str, ...] = ()
 
 
+class Cause(msgspec.Struct, frozen=True, array_like=True):
+    """What a ranking that nobody asked for is made after: the id of its decision, and the customer."""
+
+    decision: str
+    tenant: str
+    user: str
+
+
 class OfferContext(msgspec.Struct):
-    """Everything kept about one customer for choosing offers; bounded by the windows, `SHOWN` and the catalogue."""
+    """Everything kept about one customer for choosing offers; bounded by the windows, `SHOWN` and the catalogue.
+
+    `ranked_at` is when the last ranking was made; `due` is when the next one is, after what happened last, the `cause`.
+    """
 
     trails: list[Trail]
     first_seen: int
@@ -93,6 +104,9 @@ class OfferContext(msgspec.Struct):
     redeemed_at: float = nan
     demographics: Demographics | None = None
     history: History = msgspec.field(default_factory=History)
+    ranked_at: int | None = None
+    due: int | None = None
+    cause: Cause | None = None
 
 
 _spending = FeatureSet(SPENDING)
@@ -103,13 +117,14 @@ def new_context(time: int) -> OfferContext:
     return OfferContext(_spending.new(), time)
 
 
-def pay(context: OfferContext, payment: Transaction) -> None:
-    """Take in a payment, once while it is among the last that are remembered."""
+def pay(context: OfferContext, payment: Transaction) -> bool:
+    """Take in a payment, once while it is among the last that are remembered; return whether it was not."""
     if not context.payments.is_new(payment.event_id):
-        return
+        return False
     context.unit = payment.currency
     fields = {"amount": minor_units(payment.amount, payment.currency), "fraud": 0}
     _spending.observe(context.trails, payment.time_ms(), payment.event_id, payment.currency, fields)
+    return True
 
 
 def introduce(context: OfferContext, profile: Profile) -> None:

@@ -1,5 +1,8 @@
 """What a customer has had of each offer, and the decisions that were made for them: what limits are checked against."""
 
+from collections.abc import MutableSequence
+from typing import Protocol, TypeVar
+
 import msgspec
 
 from processors.offer_terms import Terms
@@ -13,7 +16,10 @@ DECISION_LIFE = 7 * DAY
 """How long after a decision an impression may say that it was shown."""
 
 DECISIONS = 16
-"""Most decisions of a customer that may still be shown; the oldest go first."""
+"""Most decisions of a customer on requests that may still be shown; the oldest go first."""
+
+UNASKED = 4
+"""Most decisions that nobody asked for, each served until the next one, which are remembered apart from the others."""
 
 
 class Had(msgspec.Struct, array_like=True):
@@ -28,15 +34,16 @@ class Had(msgspec.Struct, array_like=True):
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
-    """A ranking that was made: its id, when, and the offers in its slots."""
+    """A ranking that was made: its id, when, the offers in its slots, and whether a request asked for it."""
 
     id: str
     at: int
     offers: tuple[str, ...]
+    asked: bool = True
 
 
 class History(msgspec.Struct, array_like=True):
-    """A customer's past with offers; bounded by the catalogue, `DECISIONS` and how many clicks are remembered."""
+    """A customer's past with offers; bounded by the catalogue, `DECISIONS`, `UNASKED` and how many clicks are known."""
 
     had: dict[str, Had] = {}
     decisions: list[Decision] = []
@@ -48,7 +55,7 @@ class History(msgspec.Struct, array_like=True):
 
     def decide(self, decision: Decision) -> None:
         """Take in a decision."""
-        self.decisions = [*self.decisions[-DECISIONS + 1 :], decision]
+        remember(self.decisions, decision)
 
     def decision(self, name: str, time: int) -> Decision | None:
         """Return the decision with this id, None when it is not known or too old to be shown at `time`."""
@@ -74,3 +81,23 @@ class History(msgspec.Struct, array_like=True):
         if offer not in self.had:
             self.had[offer] = Had()
         return self.had[offer]
+
+
+class Remembered(Protocol):
+    """A decision, which a request asked for or not."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether a request asked for it."""
+        ...
+
+
+D = TypeVar("D", bound=Remembered)
+
+
+def remember(decisions: MutableSequence[D], decision: D) -> None:
+    """Append a decision, in the place of the oldest of its sort once there are `DECISIONS` or `UNASKED` of them."""
+    alike = [at for at, known in enumerate(decisions) if known.asked == decision.asked]
+    if len(alike) >= (DECISIONS if decision.asked else UNASKED):
+        del decisions[alike[0]]
+    decisions.append(decision)

@@ -1,6 +1,7 @@
 """Making rankings: from what may be shown to a customer to slots with their propensities and reasons."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 from msgspec.structs import replace
 
@@ -14,12 +15,29 @@ from processors.offer_slots import SlotFiller
 from processors.offer_terms import Candidate, Terms, TermsByOffer
 from schemas.events import Click, Offer, OfferRequest
 from schemas.keys import keyed
-from schemas.offer_results import RankedOffer, Ranking
+from schemas.offer_results import RankedOffer, Ranking, Trigger
 from schemas.offer_topics import OFFER_USAGE, RANKERS
 from schemas.topics import OFFERS
 
 LOGGED = "logged"
 """The policy of a ranking that somebody else decided."""
+
+
+class Question(NamedTuple):
+    """Which offers to show a customer at `time` (milliseconds): of those named, or of the whole catalogue."""
+
+    decision: str
+    time: int
+    tenant: str
+    user: str
+    offers: tuple[str, ...] = ()
+    slots: int = 3
+    trigger: Trigger = "request"
+
+    @classmethod
+    def of(cls, request: OfferRequest) -> Self:
+        """Return what a request asks."""
+        return cls(request.event_id, request.time_ms(), request.tenant, request.user, request.offers, request.slots)
 
 
 class RankingMaker:
@@ -36,28 +54,28 @@ class RankingMaker:
         self._scorer = OfferScorer(verify)
         self._terms = TermsByOffer()
 
-    def rank(self, context: OfferContext, request: OfferRequest, tables: Tables) -> Ranking:
-        """Return the answer to a request as the context stands. Changes nothing."""
-        time = request.time_ms()
-        candidates, refused = self._eligible(context, request, tables)
+    def rank(self, context: OfferContext, question: Question, tables: Tables) -> Ranking:
+        """Return the answer to a question as the context stands. Changes nothing."""
+        time = question.time
+        candidates, refused = self._eligible(context, question, tables)
         scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
         slots = [
             replace(
                 _ranked(scored, slot.candidate, slot.propensity, time),
                 reasons=reasons_of(scored, slot.candidate, context, time),
             )
-            for slot in self._filler.fill(request.event_id, request.slots, scored)
+            for slot in self._filler.fill(question.decision, question.slots, scored)
         ]
-        return replace(self._ranking(request, scored, slots, self._filler.policy), refused=refused)
+        return replace(self._ranking(question, scored, slots, self._filler.policy), refused=refused)
 
     def _eligible(
-        self, context: OfferContext, request: OfferRequest, tables: Tables
+        self, context: OfferContext, question: Question, tables: Tables
     ) -> tuple[list[Candidate], dict[str, str]]:
         """Return the candidates by offer id, each once, and why others may not be shown."""
-        time, tenant, usages = request.time_ms(), request.tenant, tables[OFFER_USAGE]
+        time, tenant, usages = question.time, question.tenant, tables[OFFER_USAGE]
         candidates: list[Candidate] = []
         refused: dict[str, str] = {}
-        for name in sorted(set(request.offers) or _catalogue(tables[OFFERS], tenant)):
+        for name in sorted(set(question.offers) or _catalogue(tables[OFFERS], tenant)):
             key = keyed(tenant, name)
             terms, usage = self.known(key, tables[OFFERS]), usages.get(key)
             why = "unknown" if terms is None else refusal(terms, context, usage, time)
@@ -84,17 +102,15 @@ class RankingMaker:
         candidates = [Candidate(found[name]) for name in sorted(found)]
         scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
         slot = _ranked(scored, sorted(found).index(shown.offer), click.propensity or 1.0, time)
-        ranking = self._ranking(click, scored, (slot,), LOGGED)
-        return replace(ranking, event_id=click.decision_id or click.event_id, shown=True)
+        question = Question(click.decision_id or click.event_id, time, click.tenant, click.user)
+        return replace(self._ranking(question, scored, (slot,), LOGGED), shown=True)
 
-    def _ranking(
-        self, event: Click | OfferRequest, scored: Scored, slots: Sequence[RankedOffer], policy: str
-    ) -> Ranking:
+    def _ranking(self, question: Question, scored: Scored, slots: Sequence[RankedOffer], policy: str) -> Ranking:
         return Ranking(
-            event_id=event.event_id,
-            event_time=event.time_ms(),
-            tenant=event.tenant,
-            user=event.user,
+            event_id=question.decision,
+            event_time=question.time,
+            tenant=question.tenant,
+            user=question.user,
             slots=tuple(slots),
             candidates=tuple(terms.offer for terms, _ in scored.candidates),
             scores=tuple(scored.scores.tolist()),
@@ -104,6 +120,7 @@ class RankingMaker:
             version=scored.version,
             features=FEATURES_ID,
             degraded=scored.degraded,
+            trigger=question.trigger,
         )
 
 

@@ -1,27 +1,31 @@
-"""Ranking: answers requests for offers, and keeps what a customer does with those that are shown."""
+"""Ranking: answers requests for offers, follows what a customer does, and keeps what becomes of what is shown."""
 
 from collections.abc import Callable, Iterable
 
 from processors.base import Said, Tables
-from processors.offer_context import OfferContext, answer, introduce, new_context, pay, show
+from processors.offer_context import Cause, OfferContext, answer, introduce, new_context, pay, show
 from processors.offer_history import Decision
-from processors.offer_ranking import RankingMaker
+from processors.offer_ranking import Question, RankingMaker
 from processors.offer_slots import SlotFiller
 from processors.offer_terms import Terms
 from schemas.events import Click, OfferRequest, Profile, Transaction
 from schemas.keys import keyed
-from schemas.offer_results import Happened, OfferEvent
+from schemas.offer_results import Happened, OfferEvent, Trigger
 from schemas.offer_topics import OFFER_EVENTS, OFFER_USAGE, RANKERS, RANKINGS
-from schemas.records import AnyRecord
+from schemas.records import AnyRecord, Due
 from schemas.topics import CLICKS, OFFER_REQUESTS, OFFERS, PROFILES, TRANSACTIONS
 
 
 class OfferRanker:
-    """Folds what a customer does into their context, and says a ranking for each request.
+    """Folds what a customer does into their context, and says a ranking for each request and after their own events.
 
     A request is answered once, with its slots filled by `policy` (see `POLICIES`) seeded by `seed` and the decision's
     id, from the candidates that may be shown; a ranking without slots says why none of them may. `verify` returns the
     model blob of a signed one, or raises BadSignature: such a version never ranks.
+
+    A payment, a profile and a click other than an impression bring a ranking of the whole catalogue, whose decision has
+    the id of that event: at once when the last ranking is `throttle` milliseconds of event time old, else as soon as it
+    is, after the last of what happened by then. A throttle of 0 is for none but requests.
 
     An impression of a decision made here is one of its slots shown. One of any other decision is somebody else's: it is
     answered with a ranking of the offers that were active, made before the impression itself is taken in; its
@@ -42,37 +46,63 @@ class OfferRanker:
         policy: str = "epsilon-greedy",
         seed: int = 0,
         most_per_category: int | None = 2,
+        throttle: int = 0,
     ) -> None:
         self._rankings = RankingMaker(verify, model, SlotFiller(policy, seed, most_per_category))
+        self._throttle = throttle
 
     def step(
         self, state: OfferContext | None, record: AnyRecord, tables: Tables
     ) -> tuple[OfferContext | None, Iterable[Said]]:
-        """Return the customer's next context and what is said: a ranking, or what happened with an offer."""
+        """Return the customer's next context and what is said: rankings, and what happened with an offer."""
         message = record.message
-        context = state or new_context(message.time_ms())
+        if isinstance(message, Due):
+            return state, () if state is None else self._unasked(state, message.at, "due", tables)
+        context = state or new_context(record.time)
         match message:
             case Transaction():
-                pay(context, message)
+                said = self._followed(context, message, tables) if pay(context, message) else ()
             case Profile():
                 introduce(context, message)
+                said = self._followed(context, message, tables)
             case OfferRequest():
-                return context, self._requested(context, message, tables)
+                said = self._requested(context, message, tables)
             case Click(kind="impression"):
-                return context, self._shown(context, message, tables)
+                said = self._shown(context, message, tables)
             case Click():
-                return context, self._answered(context, message, tables)
+                said = (*self._answered(context, message, tables), *self._followed(context, message, tables))
             case other:
                 raise TypeError(f"{self.name} does not read {type(other).__name__}")
-        return context, ()
+        return context, said
 
     def _requested(self, context: OfferContext, request: OfferRequest, tables: Tables) -> Iterable[Said]:
-        time = request.time_ms()
-        if context.history.decision(request.event_id, time) is not None:
+        if context.history.decision(request.event_id, request.time_ms()) is not None:
             return ()
-        ranking = self._rankings.rank(context, request, tables)
-        offers = tuple(slot.offer for slot in ranking.slots)
-        context.history.decide(Decision(request.event_id, time, offers))
+        return self._ranked(context, Question.of(request), tables)
+
+    def _followed(self, context: OfferContext, event: Transaction | Profile | Click, tables: Tables) -> Iterable[Said]:
+        """Rank after an event of the customer's own, or note when that is due."""
+        if not self._throttle or not _any_offers(tables, event.tenant):
+            return ()
+        time, ranked_at = event.time_ms(), context.ranked_at
+        context.cause = Cause(event.event_id, event.tenant, event.user)
+        if ranked_at is None or time >= ranked_at + self._throttle:
+            return self._unasked(context, time, "event", tables)
+        context.due = ranked_at + self._throttle
+        return ()
+
+    def _unasked(self, context: OfferContext, time: int, trigger: Trigger, tables: Tables) -> Iterable[Said]:
+        cause, context.cause, context.due = context.cause, None, None
+        if cause is None or context.history.decision(cause.decision, time) is not None:
+            return ()
+        return self._ranked(context, Question(cause.decision, time, cause.tenant, cause.user, trigger=trigger), tables)
+
+    def _ranked(self, context: OfferContext, question: Question, tables: Tables) -> Iterable[Said]:
+        ranking = self._rankings.rank(context, question, tables)
+        offers, asked = tuple(slot.offer for slot in ranking.slots), question.trigger == "request"
+        context.history.decide(Decision(question.decision, question.time, offers, asked))
+        context.ranked_at = max(question.time, context.ranked_at or question.time)
+        context.due = context.cause = None
         return (Said(RANKINGS, ranking),)
 
     def _shown(self, context: OfferContext, click: Click, tables: Tables) -> Iterable[Said]:
@@ -94,6 +124,10 @@ class OfferRanker:
             return ()
         kind: Happened = "view" if click.kind == "view" else "redemption"
         return (Said(OFFER_EVENTS, _event(click, kind, terms, shown.decision)),)
+
+
+def _any_offers(tables: Tables, tenant: str) -> bool:
+    return any(offer.tenant == tenant for offer in tables[OFFERS].values())
 
 
 def _event(click: Click, kind: Happened, terms: Terms, decision: str) -> OfferEvent:

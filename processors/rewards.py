@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from processors.base import Said, Tables
-from processors.offer_history import DECISION_LIFE, DECISIONS
+from processors.offer_history import DECISION_LIFE, remember
 from processors.outcomes import packed, unpacked
 from schemas.events import Click
 from schemas.offer_results import Arm, OfferExample, RankedOffer, Ranking
@@ -64,6 +64,7 @@ class Unshown(msgspec.Struct, array_like=True):
     decision: str
     at: int
     slots: list[Shown]
+    asked: bool = True
 
 
 class Decisions(msgspec.Struct, array_like=True):
@@ -123,7 +124,8 @@ def _decided(state: Decisions, ranking: Ranking) -> Decisions:
     if ranking.shown:
         state.open += [slot for slot in slots if not _is_open(state, slot)]
     elif all(unshown.decision != ranking.event_id for unshown in state.unshown):
-        state.unshown = [*state.unshown[-DECISIONS + 1 :], Unshown(ranking.event_id, ranking.event_time, slots)]
+        asked = ranking.trigger == "request"
+        remember(state.unshown, Unshown(ranking.event_id, ranking.event_time, slots, asked))
     return state
 
 

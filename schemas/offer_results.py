@@ -31,6 +31,9 @@ class RankedOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     reasons: tuple[Reason, ...] = ()
 
 
+Trigger = Literal["request", "event", "due", "risk"]
+"""What a ranking was made after: a request, an event of the customer's own, the wait behind one, or what it risked."""
+
 Arm = Literal["champion", "challenger"]
 
 
@@ -61,7 +64,8 @@ class Ranking(Result, frozen=True, kw_only=True):
     and why. `source` says what made the scores: the `version` of `model`, the rules, or the prior rate of all offers.
     `features` names the published feature set of the vectors. `degraded` says that something the ranking needed was
     missing. `shown` says that somebody else decided, as an impression told: the one slot has what was shown, and
-    `policy` is "logged".
+    `policy` is "logged". `trigger` says what it was made after: the decision's id is that of the request, of the event
+    of the customer's own, or of what was said of its risk.
 
     `arm` is whose policy decided. `trial` names the comparison of champion and challenger that the decision is part of,
     "" for none, and `shadow` is then what the other arm would have put on top. `agreement` is that of a model which
@@ -84,6 +88,7 @@ class Ranking(Result, frozen=True, kw_only=True):
     trial: str = ""
     shadow: FirstChoice | None = None
     agreement: Agreement | None = None
+    trigger: Trigger = "request"
 
 
 Happened = Literal["impression", "view", "redemption"]

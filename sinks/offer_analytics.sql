@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS rankings
     degraded Bool DEFAULT false,
     shown Bool DEFAULT false,
     logged String DEFAULT if(shown, filled[1].offer, ''),
+    trigger LowCardinality(String) DEFAULT 'request',
     inserted_at DateTime('UTC') DEFAULT now('UTC')
 )
 ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, event_id, logged)
@@ -118,6 +119,9 @@ CREATE TABLE IF NOT EXISTS offer_usage
 )
 ENGINE = ReplacingMergeTree(counted) PARTITION BY toYYYYMM(at) ORDER BY (tenant, offer, event_id)
 TTL inserted_at + INTERVAL 13 MONTH;
+
+-- Columns that came later, for tables that were there before them.
+ALTER TABLE rankings ADD COLUMN IF NOT EXISTS trigger LowCardinality(String) DEFAULT 'request' AFTER logged;
 
 CREATE OR REPLACE VIEW v_rankings AS
 SELECT at AS event_time, filled AS slots, * EXCEPT (at, filled, logged, inserted_at) FROM rankings FINAL;

@@ -57,6 +57,7 @@ def offer_pipeline(settings: Settings) -> Pipeline:
         policy=settings.policy,
         seed=settings.policy_seed,
         most_per_category=settings.most_per_category,
+        throttle=settings.ranking_throttle,
     )
     return Pipeline(
         (ranker, OfferUsageCounter(), OfferRewards(), OfferLearner(partial(sign, key=key))),

@@ -18,7 +18,7 @@ class OfferTally:
     """
 
     def __init__(self) -> None:
-        self.requests = self.rankings = 0
+        self.requests = self.rankings = self.unasked = 0
         self.clicks: Counter[str] = Counter()
         self.newest: deque[Ranking] = deque(maxlen=NEWEST_RANKINGS)
         self.version: RankerVersion | None = None
@@ -31,9 +31,11 @@ class OfferTally:
                 self.clicks[click.kind] += 1
             case OfferRequest():
                 self.requests += 1
-            case Ranking(shown=False) as ranking:
+            case Ranking(shown=False, trigger="request") as ranking:
                 self.rankings += 1
                 self._show(ranking)
+            case Ranking(shown=False):
+                self.unasked += 1
             case OfferExample() as example:
                 self._known += 1
                 self._rewarded += example.label
@@ -54,6 +56,7 @@ class OfferTally:
         return {
             "requests": self.requests,
             "rankings": self.rankings,
+            "unasked_rankings": self.unasked,
             "impressions": self.clicks["impression"],
             "redemptions": self.clicks["redemption"],
             "reward_rate": self.reward_rate,

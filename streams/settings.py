@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     policy: Policy = "epsilon-greedy"
     policy_seed: int = 0
     most_per_category: Annotated[int, Field(ge=1)] = 2
+    ranking_throttle: Duration = milliseconds("60s")
 
     recommend_collaborative: Annotated[float, Field(ge=0)] = 0.40
     recommend_content: Annotated[float, Field(ge=0)] = 0.35

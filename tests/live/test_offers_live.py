@@ -26,8 +26,8 @@ pytestmark = pytest.mark.live
 WORLD = World(customers=120, terminals=60, days=1)
 START = round(WORLD.start.timestamp() * 1000)
 LATER = START + 30 * DAY
-CHOSEN = {"batch": "200"}
-SETTINGS = Settings(throw_away=True, batch=200)
+CHOSEN = {"batch": "200", "ranking_throttle": "0"}
+SETTINGS = Settings(throw_away=True, batch=200, ranking_throttle=0)
 
 
 @pytest.fixture

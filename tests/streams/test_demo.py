@@ -41,6 +41,7 @@ SUMMARY = [
 OFFERS = [
     "requests",
     "rankings",
+    "unasked_rankings",
     "impressions",
     "redemptions",
     "reward_rate",
@@ -64,7 +65,8 @@ def payments(events: int) -> list[AnyRecord]:
 def asked(events: int) -> tuple[Tally, Sources]:
     """Return what payments and offers came to, of customers who ask often."""
     customers = Customers(demo_world(events, 1), requests_per_day=0.6)
-    tally, sources, engine = Tally("fraud"), Sources(payments(events), customers), Replay(offer_pipeline(Settings()))
+    tally, sources = Tally("fraud"), Sources(payments(events), customers)
+    engine = Replay(offer_pipeline(Settings(ranking_throttle=0)))
     for record in sources.happening():
         tally.take(record)
         for said in engine.step(record):
@@ -201,6 +203,7 @@ def test_a_conversation_that_is_answered_goes_on_to_its_end_and_counts_both_side
             conversation.hear(said)
     assert tally.events == 300
     assert tally.offers.requests == tally.offers.rankings > 0
+    assert tally.offers.unasked > 0
     assert tally.offers.clicks["impression"] > 0
 
 
