@@ -17,5 +17,5 @@ class ApiSettings:
     api_keys: Mapping[str, str] = field(default_factory=dict)
     feature_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stale_after_ms: int = 60_000
-    behind_after_ms: int = 1_500
+    behind_after_ms: int = 1_000
     longest_wait_ms: int = 10_000

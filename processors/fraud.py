@@ -11,12 +11,14 @@ from online_models.base import Explanation, Vector
 from online_models.explanation import log_odds
 from online_models.release import Release, unpack
 from processors.base import Said, Tables
+from processors.model_roles import Aliases, challenger_of, champion_of
 from processors.reasons import Facts, in_words
 from processors.rules import rule_score
 from processors.terminals import Terminal, TerminalHistory
+from schemas.keys import keyed
 from schemas.records import DAY, AnyRecord
 from schemas.results import Alert, CardFeatures, Decision, FraudScore, Label, ModelVersion, Reason
-from schemas.topics import ALERTS, CARD_FEATURES, MODELS, SCORES, TERMINAL_LABELS
+from schemas.topics import ALERTS, CARD_FEATURES, MODEL_ALIASES, MODELS, SCORES, TERMINAL_LABELS
 
 REASONS = 3
 
@@ -69,14 +71,15 @@ class FraudScorer:
     """Folds a terminal's payments and labels, and says a score for every payment.
 
     `verify` returns the model blob of a signed one, or raises BadSignature: such a version never scores. Without a
-    usable model the rules score, and the score says so. `sample` in (0, 1] of the genuine outcomes will be learned
-    from; which, is decided here by a hash of the event id.
+    usable model the rules score, and the score says so. `champion` decides, and `shadows` score beside it, until an
+    alias says otherwise: then another of them is the champion, or decides for a share of the customers. `sample` in
+    (0, 1] of the genuine outcomes will be learned from; which, is decided here by a hash of the event id.
     """
 
     name = "fraud"
     inputs = (CARD_FEATURES, TERMINAL_LABELS)
     outputs = (SCORES, ALERTS)
-    tables = (MODELS,)
+    tables = (MODELS, MODEL_ALIASES)
     state = Terminal
 
     def __init__(
@@ -94,7 +97,7 @@ class FraudScorer:
         self.features_id = blake2b(",".join(self.names).encode(), digest_size=6).hexdigest()
         self._verify = verify
         self._champion = champion
-        self._shadows = shadows
+        self._models = (champion, *shadows)
         self._thresholds = thresholds
         self._sample = sample
         self._loaded: dict[str, tuple[str, Release | None]] = {}
@@ -114,20 +117,32 @@ class FraudScorer:
 
     def _say(self, payment: CardFeatures, x: Vector, newest: int, tables: Tables) -> Iterable[Said]:
         versions = tables[MODELS]
-        score = self.score(payment, x, newest, versions.get(self._champion), versions)
+        model = self._decides(payment, tables[MODEL_ALIASES], versions)
+        score = self.score(payment, x, newest, model, versions)
         if score.decision in ("approve", "challenge"):
             return (Said(SCORES, score),)
         return (Said(SCORES, score), Said(ALERTS, _alert(score)))
 
-    def score(
-        self, payment: CardFeatures, x: Vector, newest: int, version: ModelVersion | None, versions: Versions
-    ) -> FraudScore:
-        """Return the score of a payment with features `x` (NaN: missing) under a model version (None: the rules)."""
+    def _decides(self, payment: CardFeatures, aliases: Aliases, versions: Versions) -> str:
+        """Return the model that decides on a payment; a challenger without a usable version never does."""
+        if not aliases:
+            return self._champion
+        challenger = challenger_of(aliases, self._models, keyed(payment.tenant, payment.user))
+        if challenger is not None and self.release(versions.get(challenger)) is not None:
+            return challenger
+        return champion_of(aliases, self._models, self._champion)
+
+    def score(self, payment: CardFeatures, x: Vector, newest: int, model: str, versions: Versions) -> FraudScore:
+        """Return the score of a payment with features `x` (NaN: missing) under the version of a model, else the rules.
+
+        The other models score in its shadow.
+        """
         vector = tuple(x.tolist())
+        version = versions.get(model)
         release = self.release(version)
         used = None if release is None else version
         judged = rule_judgement(vector, self.names) if release is None else judge(release, x, vector, self.names)
-        shadow = self._shadow(x, versions) if self._shadows else NO_SHADOW
+        shadow = self._shadow(x, model, versions) if len(self._models) > 1 else NO_SHADOW
         return FraudScore(
             event_id=payment.event_id,
             event_time=payment.event_time,
@@ -141,7 +156,7 @@ class FraudScorer:
             risk=round(100 * judged.probability),
             decision=self._thresholds.decision(judged.probability),
             source="rules" if used is None else "model",
-            model=self._champion,
+            model=model,
             version=0 if used is None else used.version,
             features=self.features_id,
             vector=vector,
@@ -161,9 +176,11 @@ class FraudScorer:
             input_offset=payment.input_offset,
         )
 
-    def _shadow(self, x: Vector, versions: Versions) -> Shadow:
+    def _shadow(self, x: Vector, decides: str, versions: Versions) -> Shadow:
         scores, numbers = {}, {}
-        for model in self._shadows:
+        for model in self._models:
+            if model == decides:
+                continue
             release = self.release(versions.get(model))
             scores[model] = 0.0 if release is None else release.model.score_one(x)
             numbers[model] = 0 if release is None else versions[model].version

@@ -180,6 +180,19 @@ class ModelOrder(Result, frozen=True, kw_only=True):
     by: str = ""
 
 
+class ModelAlias(Result, frozen=True, kw_only=True):
+    """Which model an alias names from now on: the "champion" decides, the "challenger" in its place for some customers.
+
+    `share` in [0, 1] is how many of the customers those are. `why` and `by` are for the audit.
+    """
+
+    alias: Literal["champion", "challenger"]
+    model: str
+    share: float = 1.0
+    why: str = ""
+    by: str = ""
+
+
 class DeadLetter(Result, frozen=True, kw_only=True):
     """A record that could not be used: why, where it was, and its bytes, encrypted.
 

@@ -99,6 +99,13 @@ MODEL_ORDERS: Topic[results.ModelOrder] = Topic(
     time=attrgetter("event_time"),
     retention_ms=400 * DAY,
 )
+MODEL_ALIASES: Topic[results.ModelAlias] = Topic(
+    "model-aliases",
+    results.ModelAlias,
+    key=attrgetter("alias"),
+    time=attrgetter("event_time"),
+    compacted=True,
+)
 DEAD_LETTERS: Topic[results.DeadLetter] = Topic(
     "dead-letters",
     results.DeadLetter,
@@ -131,6 +138,7 @@ ALL: tuple[AnyTopic, ...] = (
     EXAMPLES,
     MODELS,
     MODEL_ORDERS,
+    MODEL_ALIASES,
     RANKINGS,
     OFFER_EVENTS,
     OFFER_USAGE,

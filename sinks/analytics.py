@@ -37,6 +37,7 @@ TABLES: Mapping[str, str] = {
     topics.ALERTS.name: "alerts",
     topics.EXAMPLES.name: "labels",
     topics.MODELS.name: "model_versions",
+    topics.MODEL_ALIASES.name: "model_aliases",
     topics.DEAD_LETTERS.name: "dead_letters",
     RANKINGS.name: "rankings",
     OFFER_EXAMPLES.name: "rewards",

@@ -163,6 +163,21 @@ CREATE TABLE IF NOT EXISTS model_versions
 )
 ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, model, version);
 
+CREATE TABLE IF NOT EXISTS model_aliases
+(
+    event_id String,
+    event_time Int64 EPHEMERAL,
+    at DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(event_time, 'UTC') CODEC(Delta, ZSTD(1)),
+    tenant LowCardinality(String) DEFAULT 'default',
+    alias LowCardinality(String),
+    model LowCardinality(String),
+    share Float64 DEFAULT 1,
+    why String DEFAULT '',
+    by LowCardinality(String) DEFAULT '',
+    inserted_at DateTime('UTC') DEFAULT now('UTC')
+)
+ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, alias, event_id);
+
 CREATE TABLE IF NOT EXISTS dead_letters
 (
     event_id String CODEC(ZSTD(1)),
@@ -193,6 +208,9 @@ ALTER TABLE model_versions ADD COLUMN IF NOT EXISTS why String DEFAULT '' AFTER 
 -- Bytes that are no JSON object have no event id: v_dead_letters says what was wrong with them.
 CREATE OR REPLACE VIEW v_events AS
 SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM events FINAL WHERE event_id != '';
+
+CREATE OR REPLACE VIEW v_model_aliases AS
+SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM model_aliases FINAL;
 
 CREATE OR REPLACE VIEW v_features AS
 SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM features FINAL;

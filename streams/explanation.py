@@ -109,7 +109,7 @@ def _again(scorer: FraudScorer, score: FraudScore, x: Vector, version: ModelVers
     )
     # Below zero but not -1: the terminal had seen a later payment already, by the times the events tell.
     newest = -1 if terminal_age == -1 else score.event_time - terminal_age
-    again = scorer.score(payment, x, newest, version, {})
+    again = scorer.score(payment, x, newest, score.model, {} if version is None else {score.model: version})
     return msgspec.structs.replace(again, shadow=score.shadow)
 
 

@@ -1,10 +1,11 @@
-"""`headrace models`: the published model versions, and orders to go back to one or to be rebuilt."""
+"""`headrace models`: the published model versions, which of them decide, and orders to go back or to be rebuilt."""
 
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, closing
 from functools import partial
 from getpass import getuser
+from time import time
 from typing import Annotated
 
 import msgspec
@@ -15,8 +16,9 @@ from rich.table import Table
 
 from online_models.snapshots import sign, verify
 from processors.model_orders import Excluded
-from schemas.results import ModelVersion
-from schemas.topics import MODELS
+from schemas.records import Record
+from schemas.results import ModelAlias, ModelVersion
+from schemas.topics import MODEL_ALIASES, MODELS
 from sinks.base import SinkBusy
 from sinks.connection import connect
 from sinks.serving import Reader
@@ -25,7 +27,9 @@ from streams.commands.screen import spinning, told_plainly
 from streams.deliveries import Undelivered
 from streams.demo_screen import moment
 from streams.kafka_log import KafkaLog
+from streams.model_aliases import aliases, promotion
 from streams.model_orders import Keys, Rebuilt, Refused, give, logged, rebuild, rollback
+from streams.publish import publish
 from streams.running import reachable
 from streams.settings import Settings
 
@@ -59,6 +63,38 @@ def list_command(
         counts = (f"{version.examples:,}", f"{version.frauds:,}")
         table.add_row(name, version.kind, learned, *counts, *measured, version.digest[:8])
     Console().print(table if versions else "no model has been published yet")
+
+
+@commands.command("promote")
+def promote_command(
+    model: Model,
+    share: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Only for this share of the customers, as the challenger.")
+    ] = None,
+    why: Annotated[str, typer.Option(help="The reason, for the audit.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Let a model decide that scored in the shadow: for all, or as the challenger for a share of the customers.
+
+    Takes effect with the next payment. --share 0 takes a challenger back; promoting the old champion goes back to it.
+    """
+    settings = reachable(Settings())
+    with told_plainly(*Told):
+        alias = asyncio.run(_promoted(settings, model, share, why))
+        publish([Record(MODEL_ALIASES, alias, alias.event_id)], settings.kafka)
+    _tell([alias], as_json)
+
+
+@commands.command("aliases")
+def aliases_command(as_json: AsJson = False) -> None:
+    """Show which model is the champion and which the challenger, for how many customers, since when and why."""
+    settings = reachable(Settings())
+    with told_plainly(*Told):
+        found = aliases(settings.kafka)
+    if not as_json and not found:
+        Console().print(f"nothing was promoted: {settings.champion} decides, as the settings say", highlight=False)
+        return
+    _tell(found, as_json)
 
 
 @commands.command("rollback")
@@ -102,6 +138,23 @@ def rebuild_command(
         return
     told = f"{version.event_id}: {version.why}; {rebuilt.learned:,} outcomes learned, {rebuilt.excluded:,} left out"
     Console().print(told, highlight=False, soft_wrap=True)
+
+
+async def _promoted(settings: Settings, model: str, share: float | None, why: str) -> ModelAlias:
+    if model not in (known := (settings.champion, *settings.shadows)):
+        raise Refused(f"no worker with these settings runs {model!r}: name it in HEADRACE_SHADOWS; there is {known}")
+    async with aclosing(Reader(connect(settings.redis))) as reader:
+        return await promotion(reader, model, share, why, getuser(), round(time() * 1000))
+
+
+def _tell(said: list[ModelAlias], as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(said))
+        return
+    table = Table("alias", "model", "customers", "since", "by", "why", box=None)
+    for each in said:
+        table.add_row(each.alias, each.model, f"{each.share:.0%}", moment(each.event_time), each.by, each.why)
+    Console().print(table)
 
 
 async def _rolled_back(settings: Settings, model: str, to: int, tenant: str, patience: float) -> ModelVersion:

@@ -13,10 +13,21 @@ from schemas.results import (
     DeadLetter,
     Example,
     FraudScore,
+    ModelAlias,
     ModelVersion,
     Reason,
 )
-from schemas.topics import ALERTS, CARD_FEATURES, CLICKS, DEAD_LETTERS, EXAMPLES, MODELS, SCORES, TRANSACTIONS
+from schemas.topics import (
+    ALERTS,
+    CARD_FEATURES,
+    CLICKS,
+    DEAD_LETTERS,
+    EXAMPLES,
+    MODEL_ALIASES,
+    MODELS,
+    SCORES,
+    TRANSACTIONS,
+)
 from sinks.base import Encoded
 
 NOON = 1_530_446_400_000
@@ -92,6 +103,12 @@ def alert(event_id: str = "e1", **changed: Any) -> Alert:
         "version": 3,
     }
     return Alert(event_id=event_id, **fields | changed)
+
+
+def model_alias(**changed: Any) -> ModelAlias:
+    """Return that another model is the challenger for a tenth of the customers."""
+    fields: dict[str, Any] = {"event_id": "river@3>1", "event_time": NOON, "alias": "challenger", "model": "river"}
+    return ModelAlias(**fields | {"share": 0.1, "why": "better in the shadow", "by": "ann"} | changed)
 
 
 def model_version(version: int = 3, model: str = "fraud", **changed: Any) -> ModelVersion:
@@ -227,6 +244,7 @@ _TOPICS: dict[Any, AnyTopic] = {
     CardFeatures: CARD_FEATURES,
     Example: EXAMPLES,
     Alert: ALERTS,
+    ModelAlias: MODEL_ALIASES,
     ModelVersion: MODELS,
     DeadLetter: DEAD_LETTERS,
     Ranking: RANKINGS,

@@ -1,7 +1,7 @@
 """A payment is scored at its terminal: by the newest model that can be trusted, else by the rules, and it says why."""
 
 from math import log, nan
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -13,10 +13,11 @@ from online_models.release import Release, new
 from online_models.snapshots import sign
 from processors.customers import CustomerFeatures
 from processors.fraud import FraudScorer, Thresholds
+from processors.model_roles import challenger_of
 from processors.rules import BASE
-from schemas.records import DAY
-from schemas.results import Alert, CardFeatures, FraudScore, ModelVersion
-from schemas.topics import CARD_FEATURES, MODELS, SCORES
+from schemas.records import DAY, AnyTopic
+from schemas.results import Alert, CardFeatures, FraudScore, ModelAlias, ModelVersion
+from schemas.topics import CARD_FEATURES, MODEL_ALIASES, MODELS, SCORES
 from streams.task import Task
 from tests.builders import HOUR, NOON, base64, card_features, heard, label, model_version, verified
 
@@ -64,11 +65,19 @@ def version(release: Release) -> ModelVersion:
     return model_version(release, "additive", FEATURES)
 
 
-def score(*versions: ModelVersion, by: FraudScorer | None = None, **changed: Any) -> FraudScore:
-    """Return the score of one payment at a new terminal under these versions."""
-    tables = {MODELS: {version.model: version for version in versions}}
+def tables(*said: ModelVersion | ModelAlias) -> dict[AnyTopic, dict[str, Any]]:
+    """Return the tables of a scorer that has heard of these."""
+    found: dict[AnyTopic, dict[str, Any]] = {MODELS: {}, MODEL_ALIASES: {}}
+    for each in said:
+        topic = MODELS if isinstance(each, ModelVersion) else MODEL_ALIASES
+        found[topic][topic.key(each)] = each
+    return found
+
+
+def score(*known: ModelVersion | ModelAlias, by: FraudScorer | None = None, **changed: Any) -> FraudScore:
+    """Return the score of one payment at a new terminal under these versions and aliases."""
     payment = card_features(**{"customer": tuple(vectors(1, seed=7)[0][: len(CUSTOMER)])} | changed)
-    return heard(Task(by or scorer(), {}, tables), payment)[0]
+    return heard(Task(by or scorer(), {}, tables(*known)), payment)[0]
 
 
 def forged(version: ModelVersion, **changed: Any) -> ModelVersion:
@@ -137,7 +146,8 @@ def test_the_stored_vector_and_version_give_the_stored_score_again(version: Mode
     customer = tuple(vectors(1, seed)[0][: len(CUSTOMER)])
     stored = SCORES.decode(SCORES.encode(score(version, customer=customer)))
     vector = np.array(stored.vector, dtype=np.float64)
-    assert same(scorer().score(card_features(customer=customer), vector, -1, version, {}), stored)
+    again = scorer().score(card_features(customer=customer), vector, -1, "fraud", {"fraud": version})
+    assert same(again, stored)
 
 
 @pytest.mark.parametrize("kind", ["additive", "logistic"])
@@ -180,7 +190,7 @@ def test_a_decision_is_taken_from_its_threshold_on(probability: float, decision:
 )
 def test_what_is_reviewed_or_declined_is_alerted(thresholds: Thresholds, decision: str, alerts: int) -> None:
     payment = card_features(customer=(0.0,) * len(CUSTOMER))
-    said, *alerted = heard(Task(scorer(thresholds=thresholds), {}, {MODELS: {}}), payment)
+    said, *alerted = heard(Task(scorer(thresholds=thresholds), {}, tables()), payment)
     assert said.decision == decision
     assert len(alerted) == alerts
     for alert in alerted:
@@ -220,8 +230,58 @@ def test_a_shadow_without_a_model_takes_part_so_that_it_can_begin_to_learn(versi
     assert score(version, by=scorer(shadows=("unborn",))).shadow_versions == {"unborn": 0}
 
 
+def named(alias: Literal["champion", "challenger"], model: str, share: float = 1.0) -> ModelAlias:
+    return ModelAlias(event_id=f"{alias}-{model}-{share}", event_time=NOON, alias=alias, model=model, share=share)
+
+
+@pytest.fixture(scope="module")
+def other(river: Release) -> ModelVersion:
+    return msgspec.structs.replace(model_version(river, "logistic", FEATURES), model="river")
+
+
+def two() -> FraudScorer:
+    return scorer(shadows=("river",))
+
+
+def test_another_champion_decides_and_the_one_before_scores_in_its_shadow(
+    version: ModelVersion, other: ModelVersion
+) -> None:
+    before, after = score(version, other, by=two()), score(version, other, named("champion", "river"), by=two())
+    assert (after.model, after.version, after.score) == ("river", 1, before.shadow["river"])
+    assert (after.shadow, after.shadow_versions) == ({"fraud": before.score}, {"fraud": 1})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_a_challenger_decides_for_its_share_of_the_customers(
+    version: ModelVersion, other: ModelVersion, share: float
+) -> None:
+    by, alias = two(), named("challenger", "river", share)
+    decided = [score(version, other, alias, by=by, user=f"u{n}").model for n in range(400)]
+    assert decided.count("river") / 400 == pytest.approx(share, abs=0.05)
+    assert decided == [score(version, other, alias, by=by, user=f"u{n}").model for n in range(400)]
+
+
+def test_a_larger_share_keeps_the_customers_of_a_smaller_one() -> None:
+    small, large = (
+        {n for n in range(500) if challenger_of({"challenger": named("challenger", "river", s)}, ["river"], f"u{n}")}
+        for s in (0.1, 0.3)
+    )
+    assert small < large
+
+
+def test_a_challenger_without_a_usable_version_decides_nothing(version: ModelVersion, other: ModelVersion) -> None:
+    broken = forged(other, blob="", digest="other")
+    for known in ((version,), (version, broken)):
+        assert score(*known, named("challenger", "river"), by=two()).model == "fraud"
+
+
+def test_an_alias_of_a_model_that_nobody_runs_changes_nothing(version: ModelVersion, other: ModelVersion) -> None:
+    for alias in (named("champion", "nobody"), named("challenger", "nobody")):
+        assert same(score(version, other, alias, by=two()), score(version, other, by=two()))
+
+
 def test_a_score_says_how_old_its_features_and_its_model_are(version: ModelVersion) -> None:
-    task = Task(scorer(), {}, {MODELS: {"fraud": version}})
+    task = Task(scorer(), {}, tables(version))
     payment = card_features("a", customer=(0.0,) * len(CUSTOMER), customer_age=5)
     first, *_ = heard(task, payment)
     second, *_ = heard(task, msgspec.structs.replace(payment, event_id="b", event_time=NOON + HOUR))
@@ -242,7 +302,7 @@ def test_missing_customer_features_may_come_as_null(version: ModelVersion) -> No
 
 
 def test_a_terminals_labels_raise_the_rules_score() -> None:
-    task = Task(scorer(), {}, {MODELS: {}})
+    task = Task(scorer(), {}, tables())
     zeros = (0.0,) * len(CUSTOMER)
     payments: list[CardFeatures] = [card_features(f"e{n}", NOON + n * HOUR, customer=zeros) for n in range(4)]
     for payment in payments:
@@ -256,7 +316,7 @@ def test_a_terminals_labels_raise_the_rules_score() -> None:
 
 
 def test_a_label_of_an_unknown_terminal_leaves_nothing() -> None:
-    task = Task(scorer(), {}, {MODELS: {}})
+    task = Task(scorer(), {}, tables())
     assert heard(task, label()) == []
     assert task.states == {}
 

@@ -23,6 +23,7 @@ from tests.contracts.results import (
     encoded,
     example,
     features,
+    model_alias,
     model_version,
     offer_example,
     offer_usage,
@@ -79,7 +80,7 @@ def test_a_score_keeps_every_field(client: Any) -> None:
     assert [reason["text"] for reason in said["reasons"]] == [reason.text for reason in made.reasons]
 
 
-RESULTS = [score(), features(), example(), alert(), model_version(), dead_letter()]
+RESULTS = [score(), features(), example(), alert(), model_version(), model_alias(), dead_letter()]
 OFFER_RESULTS = [ranking(), offer_example(), ranker_version(), offer_usage()]
 LEFT_OUT = {
     "v_model_versions": {"blob"},
