@@ -9,10 +9,13 @@ from typing import Literal
 import msgspec
 
 from schemas.offer_results import OfferUsage, RankerVersion, Ranking
+from schemas.recommendation_results import ItemDemand, Recommendations
 from schemas.results import CardFeatures, FraudScore, ModelVersion
 from sinks.base import Progress
 
-Source = Literal["model", "rules", "prior", "features", "models", "usage", "rankers", "last_good"]
+Source = Literal[
+    "model", "rules", "prior", "features", "models", "usage", "rankers", "recommender", "demand", "last_good"
+]
 """What an answer was made from; a stale one is the last good one, and what made it stands in the result."""
 
 
@@ -94,6 +97,19 @@ class RankersAnswer(Envelope, frozen=True, kw_only=True):
     """The newest published version of each ranker; blobs are left out."""
 
     rankers: dict[str, RankerVersion]
+
+
+class RecommendationsAnswer(Envelope, frozen=True, kw_only=True):
+    """The items recommended to a customer, best first, each with its reason; `expired` says that they hold no more."""
+
+    expired: bool
+    recommendations: Recommendations
+
+
+class DemandAnswer(Envelope, frozen=True, kw_only=True):
+    """How many chose an item, how much that weighs by now, and the item's half of the rating model."""
+
+    demand: ItemDemand
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from api.metrics import Counted
 from api.offers import offer_routes
 from api.openapi import DESCRIPTION, TITLE, describe
 from api.problems import answer_problems, documented
+from api.recommendations import recommendation_routes
 from api.results import result_routes
 from api.settings import ApiSettings
 from sinks.base import ResultReader
@@ -56,7 +57,7 @@ def create_app(
     registry = CollectorRegistry()
     freshness = Freshness(reader, now, settings, backlog)
     answers = Answers(freshness, settings)
-    for routes in (result_routes, offer_routes):
+    for routes in (result_routes, offer_routes, recommendation_routes):
         router = routes(reader, answers, settings)
         app.include_router(router, dependencies=[Depends(asked_bound)], responses=documented(409))
     app.include_router(health_routes(freshness, registry))

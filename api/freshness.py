@@ -14,6 +14,8 @@ MADE_BY: Mapping[str, frozenset[str]] = {
     "ranking": frozenset({"offers"}),
     "usage": frozenset({"offers", "offer-usage"}),
     "rankers": frozenset({"offers", "rewards", "offer-learning"}),
+    "recommendations": frozenset({"recommendations"}),
+    "demand": frozenset({"recommendations", "demand"}),
 }
 """The processors that each part of an answer comes from: that nothing was learned lately makes no score stale."""
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from api.answers import (
     Ages,
     Alive,
+    DemandAnswer,
     Envelope,
     FeaturesAnswer,
     Lag,
@@ -18,14 +19,19 @@ from api.answers import (
     RankingAnswer,
     Rates,
     Ready,
+    RecommendationsAnswer,
     ScoreAnswer,
 )
 from schemas.offer_results import OfferUsage, RankedOffer, RankerVersion, Ranking
+from schemas.recommendation_results import ItemDemand, Recommendations, Suggestion
 from schemas.results import CardFeatures, FraudScore, ModelVersion, Reason
 from sinks.base import Progress
 
 TITLE = "headrace"
-DESCRIPTION = "Fraud scores, features, offers and models as the pipeline last committed them. Nothing is scored here."
+DESCRIPTION = (
+    "Fraud scores, features, offers, recommendations and models as the pipeline last committed them. "
+    "Nothing is scored here."
+)
 _REF = "#/components/schemas/{name}"
 _NOON = 1_530_446_400_000
 _ENVELOPE: dict[str, Any] = {"as_of": _NOON, "ages": Ages(1_200, 40), "stale": False, "lag": Lag(0, 0)}
@@ -146,6 +152,23 @@ _RANKER = RankerVersion(
     learned_through=_NOON,
     metrics={"auc": 0.79},
 )
+_RECOMMENDATIONS = Recommendations(
+    event_id="click-1",
+    event_time=_NOON,
+    user="customer-1",
+    expires_at=_NOON + 86_400_000,
+    items=(
+        Suggestion(
+            item="book-7",
+            score=0.71,
+            part="content",
+            reason="You chose 4 books items; this is books too",
+            parts={"collaborative": 0.74, "content": 0.8, "trending": 0.55},
+        ),
+    ),
+    weights={"collaborative": 0.4, "content": 0.35, "trending": 0.25},
+)
+_DEMAND = ItemDemand(event_id="click-9", event_time=_NOON, item="book-7", weight=3.5, count=41, rated=12, bias=0.3)
 _EXAMPLES: dict[Any, msgspec.Struct] = {
     ScoreAnswer: ScoreAnswer(
         **_ENVELOPE, source="model", model="fraud", version=12, feature_names=_NAMES, score=_SCORE
@@ -171,6 +194,15 @@ _EXAMPLES: dict[Any, msgspec.Struct] = {
         usage=_USAGE,
     ),
     RankersAnswer: RankersAnswer(**_ENVELOPE, source="rankers", model=None, version=None, rankers={"offers": _RANKER}),
+    RecommendationsAnswer: RecommendationsAnswer(
+        **_ENVELOPE,
+        source="recommender",
+        model=None,
+        version=None,
+        expired=False,
+        recommendations=_RECOMMENDATIONS,
+    ),
+    DemandAnswer: DemandAnswer(**_ENVELOPE, source="demand", model=None, version=None, demand=_DEMAND),
     Ready: Ready(status="ready", stale=False, processors={"fraud": Progress(_NOON, _NOON + 1_160)}, lag=Lag(0, 0)),
     Alive: Alive(status="alive"),
 }

@@ -104,6 +104,18 @@ class ResultReader(Protocol):
         """Return the newest RankerVersion of each model, without its blob."""
         ...
 
+    async def recommendations(self, user: str, tenant: str = "default") -> bytes | None:
+        """Return a customer's newest Recommendations, which may have expired."""
+        ...
+
+    async def wait_for_recommendations(self, user: str, timeout_ms: int, tenant: str = "default") -> bytes | None:
+        """Return a customer's newest Recommendations as soon as there are any; None when not within `timeout_ms`."""
+        ...
+
+    async def item_demand(self, item: str, tenant: str = "default") -> bytes | None:
+        """Return the ItemDemand of an item."""
+        ...
+
     async def progress(self) -> Mapping[str, Progress]:
         """Return how far each processor has come: the newest event time and commit over its partitions."""
         ...

@@ -12,13 +12,15 @@
 | `hr:{tenant}:ranking:{decision}`  | string | Ranking                                           | 30 days    |
 | `hr:{tenant}:user:{user}:offers`  | string | order + the user's newest Ranking of our own      | 90 days    |
 | `hr:{tenant}:offer:{offer}:usage` | string | order + the offer's newest OfferUsage             | 90 days    |
+| `hr:{tenant}:user:{user}:items`   | string | order + the user's newest Recommendations         | 90 days    |
+| `hr:{tenant}:item:{item}:demand`  | string | order + the item's newest ItemDemand              | 90 days    |
 | `hr:{tenant}:rankers`             | hash   | model → order + its newest RankerVersion, no blob | for good   |
 | `hr:{tenant}:rankers:{m}:{v}`     | string | RankerVersion with its signed blob                | 90 days    |
 | `hr:progress`                     | hash   | "processor/partition" → Progress                  | for good   |
 
 Values are JSON as it stands on the topics. The order before a newest value is 26 digits: the event time (a model's
-version, how much a usage has counted), then the CRC-32 of the value, so that one of two values of the same millisecond
-wins, whichever comes first. A decision of somebody else has the offer that was told of last.
+version, how much a usage or a demand has counted), then the CRC-32 of the value, so that one of two values of the same
+millisecond wins, whichever comes first. A decision of somebody else has the offer that was told of last.
 The tenant is percent-encoded, which keeps one tenant's keys out of another's. No write needs two keys of one slot, so
 on Redis Cluster each result may be applied by itself; on one node a whole batch goes in one script.
 """
@@ -32,6 +34,8 @@ from msgspec.structs import replace
 
 from schemas.offer_results import OfferUsage, RankerVersion, Ranking
 from schemas.offer_topics import OFFER_USAGE, RANKERS, RANKINGS
+from schemas.recommendation_results import ItemDemand, Recommendations
+from schemas.recommendation_topics import ITEM_DEMANDS, RECOMMENDATIONS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
 from schemas.results import CardFeatures, FraudScore, ModelVersion
 from schemas.topics import BY_NAME, CARD_FEATURES, MODELS, SCORES
@@ -39,6 +43,7 @@ from sinks.base import Encoded, Progress, refuse_foreign
 from sinks.connection import Scripted, Values, busy_when_away
 from sinks.offer_serving import OfferReader, offers_key, rankers_key, ranking_key, usage_key
 from sinks.progress import PROGRESS, merged_progress
+from sinks.recommendation_serving import RecommendationReader, demand_key, recommendations_key
 from sinks.stored import Stored, prefix
 
 ORDER_ZERO = 10**15  # makes times before 1970 positive, so that orders compare as text
@@ -103,6 +108,10 @@ def serve(record: AnyRecord, encoded: bytes, keep: Keep = Keep()) -> tuple[Serve
             return (Served(usage_key(usage.tenant, usage.offer), encoded, keep.newest_ms, counted),)
         case RankerVersion() as ranker:
             return _served_version(rankers_key(ranker.tenant), record, encoded, keep)
+        case Recommendations() as told:
+            return (Served(recommendations_key(told.tenant, told.user), encoded, keep.newest_ms, told.event_time),)
+        case ItemDemand() as demand:
+            return (Served(demand_key(demand.tenant, demand.item), encoded, keep.newest_ms, demand.count),)
     return ()
 
 
@@ -131,7 +140,11 @@ def script_arguments(served: Iterable[Served]) -> tuple[list[str], list[bytes | 
 class ServingSink:
     """Writes results for readers from their topics, where the engine's checkpoint does not do it."""
 
-    inputs: tuple[AnyTopic, ...] = (SCORES, CARD_FEATURES, MODELS, RANKINGS, OFFER_USAGE, RANKERS)
+    inputs: tuple[AnyTopic, ...] = (
+        *(SCORES, CARD_FEATURES, MODELS),
+        *(RANKINGS, OFFER_USAGE, RANKERS),
+        *(RECOMMENDATIONS, ITEM_DEMANDS),
+    )
 
     def __init__(self, client: Values, keep: Keep = Keep()) -> None:
         self._client = client
@@ -146,7 +159,7 @@ class ServingSink:
                 await apply(self._client, served)
 
 
-class Reader(OfferReader):
+class Reader(OfferReader, RecommendationReader):
     """Reads results from Redis by the reader's key; see ResultReader."""
 
     def __init__(self, client: Values) -> None:

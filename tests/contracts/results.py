@@ -6,6 +6,8 @@ from typing import Any
 
 from schemas.offer_results import OfferExample, OfferUsage, RankedOffer, RankerVersion, Ranking
 from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
+from schemas.recommendation_results import ItemDemand, Recommendations, Suggestion
+from schemas.recommendation_topics import ITEM_DEMANDS, RECOMMENDATIONS
 from schemas.records import AnyRecord, AnyTopic, Record
 from schemas.results import (
     Alert,
@@ -227,6 +229,32 @@ def offer_usage(impressions: int = 10, offer: str = "coffee", **changed: Any) ->
     return OfferUsage(offer=offer, impressions=impressions, **fields | changed)
 
 
+def suggestion(item: str = "alien", **changed: Any) -> Suggestion:
+    fields: dict[str, Any] = {
+        "score": 0.7,
+        "part": "content",
+        "reason": "You chose 4 Horror items; this is Horror too",
+        "parts": {"collaborative": 0.6, "content": 0.9, "trending": 0.3},
+    }
+    return Suggestion(item=item, **fields | changed)
+
+
+def recommendations(event_id: str = "c1", **changed: Any) -> Recommendations:
+    fields: dict[str, Any] = {
+        "event_time": NOON,
+        "user": "ann",
+        "expires_at": NOON + 86_400_000,
+        "items": (suggestion(), suggestion("airplane", score=0.2, part="trending")),
+        "weights": {"collaborative": 0.4, "content": 0.35, "trending": 0.25},
+    }
+    return Recommendations(event_id=event_id, **fields | changed)
+
+
+def item_demand(count: int = 3, item: str = "alien", **changed: Any) -> ItemDemand:
+    fields: dict[str, Any] = {"event_id": f"{item}/{count}", "event_time": NOON + count, "weight": count * 0.9}
+    return ItemDemand(item=item, count=count, **fields | changed)
+
+
 def click(event_id: str, kind: str, **changed: Any) -> Encoded:
     fields = {
         "event_id": event_id,
@@ -251,6 +279,8 @@ _TOPICS: dict[Any, AnyTopic] = {
     OfferExample: OFFER_EXAMPLES,
     RankerVersion: RANKERS,
     OfferUsage: OFFER_USAGE,
+    Recommendations: RECOMMENDATIONS,
+    ItemDemand: ITEM_DEMANDS,
 }
 
 

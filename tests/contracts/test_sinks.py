@@ -25,11 +25,13 @@ from tests.contracts.results import (
     encoded,
     example,
     features,
+    item_demand,
     model_version,
     offer_example,
     offer_usage,
     ranker_version,
     ranking,
+    recommendations,
     score,
     shuffled,
     transaction,
@@ -157,6 +159,9 @@ def varied(case: Case) -> list[Encoded]:
         *(offer_example(f"d{n}", label=n == 2) for n in range(4)),
         *(ranker_version(n) for n in range(1, 4)),
         *(offer_usage(n) for n in range(4)),
+        *(recommendations(f"r{n}", event_time=NOON + n * 86_400_000, user=f"u{n % 3}") for n in range(6)),
+        recommendations("r1", tenant="acme", items=(), user="Ünï 😀", personal=False),
+        *(item_demand(n) for n in range(1, 4)),
         *(click(f"c{n}", kind) for n, kind in enumerate(("impression", "view", "redemption"))),
     ]
     known = {topic.name for topic in case.sink.inputs}
