@@ -7,6 +7,7 @@ import numpy as np
 
 from online_models.base import Explains, Vector
 from processors.fraud import FraudScorer
+from schemas.records import AnyTopic
 from schemas.results import CardFeatures, FraudScore, ModelVersion
 from schemas.topics import MODELS, SCORES
 from sinks.serving import Reader
@@ -75,7 +76,7 @@ def explained(scorer: FraudScorer, score: FraudScore, version: ModelVersion | No
     x = np.array(score.vector, dtype=np.float64)
     contributions = None if release is None or not isinstance(release.model, Explains) else release.model.contributions
     features = _features(scorer, score, None if contributions is None else contributions(x))
-    return ExplainedScore(score, features, _differing(score, _again(scorer, score, x, version)))
+    return ExplainedScore(score, features, differing(SCORES, score, _again(scorer, score, x, version)))
 
 
 def _features(scorer: FraudScorer, score: FraudScore, contributions: Vector | None) -> tuple[FeatureValue, ...]:
@@ -113,10 +114,15 @@ def _again(scorer: FraudScorer, score: FraudScore, x: Vector, version: ModelVers
     return msgspec.structs.replace(again, shadow=score.shadow)
 
 
-def _differing(stored: FraudScore, computed: FraudScore) -> tuple[Difference, ...]:
+def differing(topic: AnyTopic, stored: Any, computed: Any) -> tuple[Difference, ...]:
+    """Return the fields in which two messages of a topic are not the same to the last bit."""
     # As JSON both: a missing value is NaN in a vector and null in a message.
-    before, now = (msgspec.to_builtins(SCORES.decode(SCORES.encode(each))) for each in (stored, computed))
+    before, now = (msgspec.to_builtins(topic.decode(topic.encode(each))) for each in (stored, computed))
     fields = dict.fromkeys((*before, *now))
-    return tuple(
-        Difference(name, before.get(name), now.get(name)) for name in fields if before.get(name) != now.get(name)
-    )
+    pairs = [Difference(name, before.get(name), now.get(name)) for name in fields]
+    return tuple(pair for pair in pairs if _bytes(pair.stored) != _bytes(pair.computed))
+
+
+def _bytes(value: Any) -> bytes:
+    # Zero and minus zero are equal, but not the same bits.
+    return msgspec.json.encode(value, order="deterministic")

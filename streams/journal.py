@@ -1,7 +1,8 @@
 """The journal: what each batch read, in the order it was taken; and replay by it, which says the same once more."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from processors.base import AnyProcessor
 from schemas.records import AnyRecord, AnyTopic, Record
@@ -29,15 +30,31 @@ class Log(Protocol):
         ...
 
 
+class Begin(NamedTuple):
+    """A task as it stood after a commit: where a replay of it may begin. A task begins with nothing."""
+
+    sequence: int = 0
+    watermark: int = -1
+    sources: Sequence[tuple[str, int, int]] = ()
+    heard: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    dues: Mapping[str, int] = MappingProxyType({})
+    states: Mapping[str, Any] = MappingProxyType({})
+
+
+NOTHING = Begin()
+
+
 class JournalReplay:
     """Every task of a pipeline, stepped through the batches that the live engine committed.
 
     Each task reads its inputs from the log, those that other tasks said included, and its tables as they were at each
-    batch. So it is exact for as long as the log keeps what was read. `tasks` hold the states, by "processor/partition".
+    batch. So it is exact for as long as the log keeps what was read. `tasks` hold the states, by "processor/partition",
+    and `heard` what each has heard of its sources.
     """
 
     def __init__(self, pipeline: Pipeline, log: Log, edge: Edge) -> None:
         self.tasks: dict[str, Task] = {}
+        self.heard: dict[str, Heard] = {}
         self._log = log
         self._edge = edge
         self._pipeline = pipeline
@@ -46,14 +63,19 @@ class JournalReplay:
     def records(self) -> Iterator[AnyRecord]:
         """Step everything, one task after the other; yield all that is said, dead letters included."""
         for (name, partition), entries in sorted(journal(self._log).items()):
-            yield from self._task(self._processors[name], partition, entries)
+            yield from self.task(name, partition, [entry for _, entry in sorted(entries.items())])
 
-    def _task(self, processor: AnyProcessor, partition: int, entries: Entries) -> Iterator[AnyRecord]:
+    def task(
+        self, name: str, partition: int, entries: Iterable[JournalEntry], begin: Begin = NOTHING
+    ) -> Iterator[AnyRecord]:
+        """Step one task through its entries, which follow where it begins; yield all that it says."""
+        processor = self._processors[name]
         contents = TableContents(processor.tables)
-        task = self.tasks[f"{processor.name}/{partition}"] = Task(processor, {}, contents.tables, partition)
-        heard: Heard = {}
+        task = self.tasks[f"{name}/{partition}"] = Task(processor, dict(begin.states), contents.tables, partition)
+        task.resume(begin.watermark, begin.sources, begin.dues)
+        heard = self.heard[f"{name}/{partition}"] = dict(begin.heard)
         first_of = self._pipeline.first_of(processor)
-        for _, entry in sorted(entries.items()):
+        for entry in entries:
             self._advance(contents, entry.tables)
             for item in unheard(self._read(processor, entry), heard):
                 if not item.bad:
@@ -82,8 +104,8 @@ def replay_journal(pipeline: Pipeline, log: Log, edge: Edge) -> Iterator[AnyReco
     return JournalReplay(pipeline, log, edge).records()
 
 
-def journal(log: Log) -> dict[tuple[str, int], Entries]:
-    """Return the committed batches of each task (processor, partition), by sequence.
+def journal(log: Log, tasks: Collection[str] | None = None) -> dict[tuple[str, int], Entries]:
+    """Return the committed batches of each task (processor, partition), or of those in `tasks`, by sequence.
 
     An entry that was produced again has the same bytes. Where a store lost its last commits, their sequences were given
     a second time: the newest epoch's is the one that counts.
@@ -91,6 +113,8 @@ def journal(log: Log) -> dict[tuple[str, int], Entries]:
     found: dict[tuple[str, int], Entries] = {}
     for partition, end in log.ends(JOURNAL.name).items():
         for raw in log.read(JOURNAL.name, partition, 0, end - 1):
+            if tasks is not None and (raw.key or b"").decode() not in tasks:
+                continue
             entry = JOURNAL.decode(raw.value)
             entries = found.setdefault((entry.processor, entry.partition), {})
             known = entries.get(entry.sequence)

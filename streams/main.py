@@ -10,6 +10,7 @@ from streams.commands.explain import explain_command
 from streams.commands.features import features_command
 from streams.commands.publish import publish_command
 from streams.commands.replay import replay_command
+from streams.commands.replay_decision import replay_decision_command
 from streams.commands.sink import sink_command
 from streams.commands.sql import sql_command
 from streams.commands.worker import worker_command
@@ -37,3 +38,4 @@ app.command("sink")(sink_command)
 app.command("api")(api_command)
 app.command("sql")(sql_command)
 app.command("explain")(explain_command)
+app.command("replay-decision")(replay_decision_command)
