@@ -214,7 +214,8 @@ class DeadLetter(Result, frozen=True, kw_only=True):
 class JournalEntry(Result, frozen=True, kw_only=True):
     """One committed batch of a processor: what it read, in the order it took it.
 
-    `runs` are (topic, partition, first offset, last offset); `tables` the positions of the tables it saw.
+    `runs` are (topic, partition, first offset, last offset); `tables` the positions of the tables it saw; `quarantined`
+    the (topic, offset) of records in the runs that were not stepped, since they had killed the worker.
     """
 
     processor: str
@@ -223,3 +224,4 @@ class JournalEntry(Result, frozen=True, kw_only=True):
     sequence: int
     runs: tuple[tuple[str, int, int, int], ...]
     tables: dict[str, dict[int, int]] = {}
+    quarantined: tuple[tuple[str, int], ...] = ()

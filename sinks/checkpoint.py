@@ -2,14 +2,15 @@
 
 | key                            | type       | value                                                        |
 |--------------------------------|------------|--------------------------------------------------------------|
-| `hr:{processor/0}:checkpoint`  | hash       | `epoch`, `sequence`, `offsets`, `meta`, `outbox`             |
+| `hr:{processor/0}:checkpoint`  | hash       | `epoch`, `sequence`, `offsets`, `meta`, `outbox`; an attempt |
 | `hr:{processor/0}:dues`        | sorted set | key → event time it waits for, in milliseconds               |
 | `hr:{processor/0}:state:{key}` | string     | encoded state                                                |
 | `hr:progress`                  | hash       | "processor/partition" → Progress, see `sinks/progress.py`    |
 
-`offsets` is JSON, [[topic, partition, last offset taken], …]; the rest of the hash is as it was committed. The braces
-around the task are part of its keys: a hash tag, so that on Redis Cluster one slot holds the whole task. Results for
-readers lie where `sinks/serving.py` says. None of a task's keys expires.
+`offsets` is JSON, [[topic, partition, last offset taken], …]; the rest of a commit is as it came. An attempt is
+`attempt`, JSON as well, and `attempted`, the sequence it was noted at: with another one it is over, so no commit has to
+take it away. The braces around the task are part of its keys: a hash tag, so that on Redis Cluster one slot holds the
+whole task. Results for readers lie where `sinks/serving.py` says. None of a task's keys expires.
 
 The hash is the fence. A commit is one Lua script, which reads epoch and sequence and writes everything or nothing: what
 may refuse a write refuses the first one. A connection lost on the way hides its outcome: then only a new `claim` tells.
@@ -29,7 +30,7 @@ from sinks.base import SinkBusy
 from sinks.connection import RETRY_AFTER, busy_when_away
 from sinks.progress import PROGRESS
 from sinks.serving import SERVE, script_arguments
-from sinks.store import Claim, Commit, Fenced, Position
+from sinks.store import Attempt, Claim, Commit, Fenced, Position
 
 LOAD_CHUNK = 1_000
 """Keys asked for at once: Redis serves nobody else meanwhile."""
@@ -43,6 +44,14 @@ local now = redis.call('TIME')
 local last = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 local epoch = string.format('%.0f', math.max(last + 1, now[1] * 1000000 + now[2]))
 redis.call('HSET', KEYS[1], 'epoch', epoch)
+return epoch
+"""
+
+# KEYS: fence. ARGV: epoch, the attempt.
+NOTE = """
+local epoch = redis.call('HGET', KEYS[1], 'epoch') or '0'
+if epoch ~= ARGV[1] then return epoch end
+redis.call('HSET', KEYS[1], 'attempt', ARGV[2], 'attempted', redis.call('HGET', KEYS[1], 'sequence') or '0')
 return epoch
 """
 
@@ -85,6 +94,8 @@ return {}
 
 _REFUSALS = ("MISCONF", "NOREPLICAS", "READONLY")  # a full disk, lost replicas, a replica
 
+_attempts = msgspec.json.Decoder(Attempt)
+
 Command = tuple[str | bytes | int, ...]
 
 _pack = cast("Callable[[Command], bytes]", pack_command)  # hiredis declares it for a command of one word only
@@ -109,10 +120,10 @@ class RedisStore:
         fence = self._key(task, "checkpoint")
         pipeline = self._client.pipeline(transaction=True)
         pipeline.eval(CLAIM, 1, fence)
-        pipeline.hmget(fence, ["sequence", "offsets", "meta", "outbox"])
+        pipeline.hmget(fence, ["sequence", "offsets", "meta", "outbox", "attempt", "attempted"])
         pipeline.zrange(self._key(task, "dues"), 0, -1, withscores=True)
         with _busy_when_refused():
-            epoch, (sequence, offsets, meta, outbox), dues = await pipeline.execute()
+            epoch, (sequence, offsets, meta, outbox, attempt, attempted), dues = await pipeline.execute()
         return Claim(
             epoch=int(epoch),
             sequence=int(sequence or 0),
@@ -120,7 +131,16 @@ class RedisStore:
             meta=meta or b"",
             outbox=outbox or b"",
             dues={key.decode(): int(time) for key, time in dues},
+            attempt=_attempts.decode(attempt) if attempt and int(attempted) == int(sequence or 0) else None,
         )
+
+    async def note(self, task: str, epoch: int, attempt: Attempt) -> None:
+        """Note an attempt in one round trip. Raises Fenced and SinkBusy."""
+        fence = self._key(task, "checkpoint")
+        with _busy_when_refused():
+            newest = int(await self._client.eval(NOTE, 1, fence, epoch, msgspec.json.encode(attempt)))
+        if newest != epoch:
+            raise Fenced(f"{task} belongs to epoch {newest} now, not to {epoch}")
 
     async def load(self, task: str, keys: Sequence[str]) -> list[bytes | None]:
         """Return the state of each key, a thousand keys per round trip. Raises SinkBusy."""

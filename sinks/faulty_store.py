@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sinks.base import SinkBusy
 from sinks.faulty import Broken
-from sinks.store import Claim, Commit, Store
+from sinks.store import Attempt, Claim, Commit, Store
 
 
 class CommitFault(StrEnum):
@@ -33,6 +33,10 @@ class FaultyStore:
     async def claim(self, task: str) -> Claim:
         """Take the task over."""
         return await self._store.claim(task)
+
+    async def note(self, task: str, epoch: int, attempt: Attempt) -> None:
+        """Note an attempt."""
+        await self._store.note(task, epoch, attempt)
 
     async def load(self, task: str, keys: Sequence[str]) -> list[bytes | None]:
         """Return the state of each key, None where there is none."""

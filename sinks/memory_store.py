@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sinks.memory import MemoryValues
 from sinks.progress import PROGRESS
 from sinks.serving import apply
-from sinks.store import Claim, Commit, Fenced, Position
+from sinks.store import Attempt, Claim, Commit, Fenced, Position
 
 
 @dataclass(slots=True)
@@ -18,6 +18,7 @@ class _Checkpoint:
     outbox: bytes = b""
     dues: dict[str, int] = field(default_factory=dict)
     states: dict[str, bytes] = field(default_factory=dict)
+    attempt: Attempt | None = None
 
 
 class MemoryStore:
@@ -31,7 +32,12 @@ class MemoryStore:
         """Take the task over."""
         kept = self._tasks.setdefault(task, _Checkpoint())
         kept.epoch += 1
-        return Claim(kept.epoch, kept.sequence, dict(kept.offsets), kept.meta, kept.outbox, dict(kept.dues))
+        dues = dict(kept.dues)
+        return Claim(kept.epoch, kept.sequence, dict(kept.offsets), kept.meta, kept.outbox, dues, kept.attempt)
+
+    async def note(self, task: str, epoch: int, attempt: Attempt) -> None:
+        """Note an attempt. Raises Fenced."""
+        self._owned(task, epoch).attempt = attempt
 
     async def load(self, task: str, keys: Sequence[str]) -> list[bytes | None]:
         """Return the state of each key, None where there is none."""
@@ -40,9 +46,7 @@ class MemoryStore:
 
     async def commit(self, task: str, epoch: int, commit: Commit) -> None:
         """Apply a batch. Raises Fenced."""
-        kept = self._tasks.get(task, _Checkpoint())
-        if kept.epoch != epoch:
-            raise Fenced(f"{task} belongs to epoch {kept.epoch} now, not to {epoch}")
+        kept = self._owned(task, epoch)
         if kept.sequence + 1 != commit.sequence:
             raise Fenced(f"{task} stands at sequence {kept.sequence}: {commit.sequence} does not follow")
         if commit.served:
@@ -50,6 +54,12 @@ class MemoryStore:
         if commit.progress:
             await self.values.hset(PROGRESS, task, commit.progress)
         _keep(kept, commit)
+
+    def _owned(self, task: str, epoch: int) -> _Checkpoint:
+        kept = self._tasks.get(task, _Checkpoint())
+        if kept.epoch != epoch:
+            raise Fenced(f"{task} belongs to epoch {kept.epoch} now, not to {epoch}")
+        return kept
 
 
 def _keep(kept: _Checkpoint, commit: Commit) -> None:
@@ -61,4 +71,4 @@ def _keep(kept: _Checkpoint, commit: Commit) -> None:
             kept.states[key] = state
     kept.dues.update(commit.dues)
     kept.sequence, kept.offsets = commit.sequence, dict(commit.offsets)
-    kept.meta, kept.outbox = commit.meta, commit.outbox
+    kept.meta, kept.outbox, kept.attempt = commit.meta, commit.outbox, None

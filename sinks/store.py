@@ -39,10 +39,22 @@ class Commit(msgspec.Struct, frozen=True):
     progress: bytes = b""
 
 
+class Attempt(msgspec.Struct, frozen=True, array_like=True):
+    """What an owner notes before it steps what may kill it: how many will have died of the same if it does, `deaths`.
+
+    With `position` and `offset` it is about to step that record alone; without, the first batch since its claim.
+    """
+
+    deaths: int
+    position: Position | None = None
+    offset: int = -1
+
+
 class Claim(msgspec.Struct, frozen=True):
     """What a new owner of a task finds: its epoch, and the last commit's place, meta, outbox and all dues.
 
     A task without commits has sequence 0 and nothing else. Epochs of a task grow, not by one, and none is given twice.
+    `attempt` is the last one that was noted since the last commit.
     """
 
     epoch: int
@@ -51,6 +63,7 @@ class Claim(msgspec.Struct, frozen=True):
     meta: bytes
     outbox: bytes
     dues: dict[str, int]
+    attempt: Attempt | None = None
 
 
 class Store(Protocol):
@@ -58,6 +71,10 @@ class Store(Protocol):
 
     async def claim(self, task: str) -> Claim:
         """Take the task over: from now on every commit of another epoch is refused. Raises SinkBusy."""
+        ...
+
+    async def note(self, task: str, epoch: int, attempt: Attempt) -> None:
+        """Note an attempt, in place of the one before; the next commit ends it. Raises Fenced and SinkBusy."""
         ...
 
     async def load(self, task: str, keys: Sequence[str]) -> list[bytes | None]:

@@ -80,4 +80,5 @@ class Stepped(NamedTuple):
             sequence=sequence,
             runs=runs(self.batch.fresh, partition),
             tables=self.tables,
+            quarantined=tuple((item.topic.name, item.offset) for item in self.batch.fresh if item.quarantined),
         )

@@ -1,7 +1,7 @@
 """The edge: raw Kafka records become messages with an id, a time and an origin, or dead letters with a reason."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from streams.outbox import Origin, origin
 from streams.sealing import Seal
 
 CODE_VERSION = version("headrace")
+KILLED = BadMessage("killed_the_worker", "more than one worker died while it stepped this record alone")
 
 
 class Raw(Protocol):
@@ -53,6 +54,22 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
         """Whether this is a dead letter."""
         return self.record.topic is DEAD_LETTERS
 
+    @property
+    def quarantined(self) -> bool:
+        """Whether it became a dead letter because workers died of it."""
+        return self.bad and self.record.message.reason == KILLED.reason
+
+
+def is_told(item: Inbound, first_of: Collection[AnyTopic], tables: Collection[AnyTopic]) -> bool:
+    """Return whether a reader says what is bad: as the first of its topic, but not what removes a table's entry.
+
+    What workers died of says the one that would not step it.
+    """
+    if item.quarantined:
+        return True
+    tombstone = isinstance(item.record.message, DeadLetter) and item.record.message.reason == "tombstone"
+    return item.topic in first_of and not (tombstone and item.topic in tables)
+
 
 class Edge:
     """Decodes the records of a partition: tokenises personal data and seals what cannot be used."""
@@ -61,14 +78,21 @@ class Edge:
         self._tokeniser = tokeniser
         self._seal = seal
 
-    def admit(self, topic: AnyTopic, partition: int, raws: Sequence[Raw]) -> list[Inbound]:
-        """Return each raw record as an inbound one. Never raises for what is in them."""
-        decoded = topic.decode_batch([raw.value for raw in raws], self._tokeniser)
+    def admit(
+        self, topic: AnyTopic, partition: int, raws: Sequence[Raw], deadly: Collection[int] = ()
+    ) -> list[Inbound]:
+        """Return each raw record as an inbound one; those at `deadly` offsets as dead letters, whatever is in them.
+
+        Never raises for what is in them.
+        """
+        decoded = topic.decode_batch([None if raw.offset in deadly else raw.value for raw in raws], self._tokeniser)
         # What an app publishes is never taken for our own, whatever its headers claim.
         place = self._published if issubclass(topic.model, Event) else self._said
         admitted = []
         for raw, message in zip(raws, decoded, strict=True):
             try:
+                if raw.offset in deadly:
+                    raise KILLED
                 if isinstance(message, BadMessage):
                     raise message
                 admitted.append(place(topic, partition, raw, message))

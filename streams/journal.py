@@ -8,7 +8,7 @@ from processors.base import AnyProcessor
 from schemas.records import AnyRecord, AnyTopic, Record
 from schemas.results import JournalEntry
 from schemas.topics import JOURNAL
-from streams.inbound import Edge, Inbound, Raw
+from streams.inbound import Edge, Inbound, Raw, is_told
 from streams.outbox import Outbound, outbound
 from streams.pipeline import Pipeline
 from streams.repeats import Heard, unheard
@@ -80,7 +80,7 @@ class JournalReplay:
             for item in unheard(self._read(processor, entry), heard):
                 if not item.bad:
                     yield from task.step(item.record)
-                elif item.topic in first_of:
+                elif is_told(item, first_of, self._pipeline.tables):
                     yield item.record
 
     def _advance(self, contents: TableContents, positions: Mapping[str, Mapping[int, int]]) -> None:
@@ -93,7 +93,9 @@ class JournalReplay:
     def _read(self, processor: AnyProcessor, entry: JournalEntry) -> Iterator[Inbound]:
         topics: dict[str, AnyTopic] = {topic.name: topic for topic in processor.inputs}
         for topic, partition, first, last in entry.runs:
-            yield from self._edge.admit(topics[topic], partition, list(self._log.read(topic, partition, first, last)))
+            deadly = [offset for of, offset in entry.quarantined if of == topic]
+            raws = list(self._log.read(topic, partition, first, last))
+            yield from self._edge.admit(topics[topic], partition, raws, deadly)
 
 
 def replay_journal(pipeline: Pipeline, log: Log, edge: Edge) -> Iterator[AnyRecord]:

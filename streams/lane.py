@@ -6,19 +6,23 @@ from contextlib import suppress
 from time import time
 
 import msgspec
+import structlog
 
 from processors.base import AnyProcessor
 from schemas.records import AnyRecord
 from sinks.base import SinkBusy
 from sinks.store import Claim, Commit, Fenced, Position
 from streams.batch import Batch, Meta, Stepped
-from streams.inbound import Inbound
+from streams.inbound import Inbound, is_told
 from streams.merge import Merge
-from streams.outbox import unpack
+from streams.outbox import Outbound, unpack
 from streams.repeats import unheard
 from streams.state_cache import StateCache
 from streams.surroundings import Surroundings
+from streams.suspicion import Suspicion
 from streams.task import Task
+
+log = structlog.get_logger()
 
 IDLE_SECONDS = 0.002
 FENCED_SECONDS = 3.0
@@ -38,6 +42,8 @@ class Lane:
     outbox and offsets in one fenced write, produce the outbox, go on. After any trouble with the store it claims the
     task again, produces the stored outbox again, and steps what the checkpoint does not cover.
 
+    Where owners before it have died, it steps records one at a time, each noted in the store before; see Suspicion.
+
     `sequence` counts its commits. A lane that is to follow one that is known begins with that one's.
     """
 
@@ -54,12 +60,14 @@ class Lane:
         self.offsets: dict[Position, int] = {}
         self.last_progress = time()
         self.counts = {"records": 0, "said": 0, "dead_letters": 0, "repeats": 0, "fenced": 0, "busy": 0}
+        self.counts |= {"quarantined": 0}
         self.inputs = Merge([t.name for t in processor.inputs], lambda name: surroundings.at_end(name, partition))
         self._around = surroundings
         self._ring = surroundings.pipeline.ring(processor)
         self._first_of = surroundings.pipeline.first_of(processor)
         self._cache, self._task = self._empty()
         self._meta = Meta()
+        self.suspicion = Suspicion(surroundings.batch)
         self._claim: Claim | None = None
         self.sequence = sequence
         self._delivered = False
@@ -76,6 +84,7 @@ class Lane:
             raise Forgotten(f"the store has {claim.sequence} commits of {self.name}, and had {self.sequence}")
         self._claim, self.sequence, self.offsets = claim, claim.sequence, dict(claim.offsets)
         self._meta = msgspec.msgpack.decode(claim.meta, type=Meta) if claim.meta else Meta()
+        self.suspicion.claimed(claim.attempt)
         self._cache, self._task = self._empty()
         self._task.resume(self._meta.watermark, self._meta.sources, claim.dues)
         await self._around.deliveries.produce(self.name, claim.sequence, unpack(claim.outbox))
@@ -103,7 +112,7 @@ class Lane:
     async def run(self) -> None:
         """Step batches until stopped."""
         while await self._gather():
-            taken = self.inputs.take(self._around.batch, self._until())
+            taken = self.inputs.take(1 if self.suspicion.alone else self._around.batch, self._until())
             if not taken:
                 await self._rest()
                 continue
@@ -147,7 +156,7 @@ class Lane:
 
     async def _gather(self) -> bool:
         """Wait for more records where nobody waits for them, and return whether to go on."""
-        if self._around.linger and len(self.inputs) < self._around.batch:
+        if self._around.linger and len(self.inputs) < self._around.batch and not self.suspicion.alone:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), self._around.linger)
         return not self._stopped.is_set()
@@ -183,13 +192,9 @@ class Lane:
         if not batch.ahead:
             return
         self._delivered = False
-        await self._load(batch.fresh)
-        stepped = self._step(batch)
-        self._around.failpoint("stepped")
-        states = self._cache.encoded(self._task.changed)
-        outgoing, commit = stepped.commit(self._epoch, self.sequence + 1, states, self.offsets)
-        await self._around.store.commit(self.name, self._epoch, commit)
-        self.sequence, self._meta = commit.sequence, stepped.meta
+        outgoing, commit = await (self._committed_alone(batch) if self.suspicion.alone else self._committed(batch))
+        self.sequence, self._meta = commit.sequence, Meta(self._task.watermark, self._task.sources(), batch.heard)
+        self.suspicion.passed(len(taken))
         self._around.failpoint("committed")
         await self._around.deliveries.produce(self.name, commit.sequence, outgoing)
         self._around.failpoint("produced")
@@ -197,6 +202,35 @@ class Lane:
         self.offsets.update(commit.offsets)
         self.last_progress = time()
         self._cache.evict()
+
+    async def _committed(self, batch: Batch) -> tuple[list[Outbound], Commit]:
+        await self._note_attempt(batch)
+        await self._load(batch.fresh)
+        async with self._around.stepping:
+            outgoing, commit = self._stepped(batch)
+        await self._around.store.commit(self.name, self._epoch, commit)
+        return outgoing, commit
+
+    async def _committed_alone(self, batch: Batch) -> tuple[list[Outbound], Commit]:
+        """Do so while nobody else steps anything: what the process dies of is then what was noted."""
+        async with self._around.stepping:
+            await self._note_attempt(batch)
+            await self._load(batch.fresh)
+            outgoing, commit = self._stepped(batch)
+            await self._around.store.commit(self.name, self._epoch, commit)
+        return outgoing, commit
+
+    async def _note_attempt(self, batch: Batch) -> None:
+        first = batch.ahead[0]
+        attempt = self.suspicion.attempt(Position(first.topic.name, self.partition), first.offset)
+        if attempt is not None:
+            await self._around.store.note(self.name, self._epoch, attempt)
+
+    def _stepped(self, batch: Batch) -> tuple[list[Outbound], Commit]:
+        stepped = self._step(batch)
+        self._around.failpoint("stepped")
+        states = self._cache.encoded(self._task.changed)
+        return stepped.commit(self._epoch, self.sequence + 1, states, self.offsets)
 
     @property
     def _epoch(self) -> int:
@@ -227,15 +261,21 @@ class Lane:
         said: list[AnyRecord] = []
         for item in batch.fresh:
             if item.bad:
-                if item.topic in self._first_of:
+                if is_told(item, self._first_of, self._around.pipeline.tables):
                     said.append(item.record)
                     self.counts["dead_letters"] += 1
+                if item.quarantined:
+                    self._alert(item)
             else:
                 said += task.take(item.record, item.key, item.time)
         self.counts["records"] += len(batch.fresh)
         self.counts["said"] += len(said)
         tables = self._around.table_positions() if self.processor.tables else {}
         return Stepped(task, batch, said, Meta(task.watermark, task.sources(), batch.heard), tables)
+
+    def _alert(self, item: Inbound) -> None:
+        self.counts["quarantined"] += 1
+        log.critical("workers died of a record, set aside", lane=self.name, topic=item.topic.name, offset=item.offset)
 
 
 def _reach(item: Inbound) -> int:

@@ -5,6 +5,7 @@
 | `headrace_lane_records_total`         | processor, partition        | records stepped since it was assigned          |
 | `headrace_lane_said_total`            | processor, partition        | records said of them                           |
 | `headrace_lane_dead_letters_total`    | processor, partition        | records that could not be used                 |
+| `headrace_lane_quarantined_total`     | processor, partition        | records set aside because workers died of them |
 | `headrace_lane_repeats_total`         | processor, partition        | records said twice by their source, dropped    |
 | `headrace_lane_fenced_total`          | processor, partition        | commits refused: another worker owned the task |
 | `headrace_lane_busy_total`            | processor, partition        | times the store was away                       |
@@ -42,6 +43,7 @@ _HELP = {
     "records": "Records stepped.",
     "said": "Records said.",
     "dead_letters": "Records that could not be used.",
+    "quarantined": "Records set aside because workers died of them.",
     "repeats": "Records said twice by their source.",
     "fenced": "Commits refused because another worker owned the task.",
     "busy": "Times the store was away.",

@@ -56,6 +56,7 @@ class Worker:
         self._edge = Edge(Tokeniser({"1": settings.key("tokens")}), Seal(settings.key("dead-letters")))
         self._breaker = Breaker()
         self._failpoint = failpoint(os.environ.get("HEADRACE_FAILPOINT", ""))
+        self._stepping = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._commits: dict[tuple[str, int], int] = {}
         self._taking_over: asyncio.Task[None] | None = None
@@ -160,7 +161,7 @@ class Worker:
         lane = self.lanes.get((processor.name, batch.partition))
         if lane is None or not (raws := await self.inflow.take(lane.name, batch)):
             return
-        items = self._edge.admit(self._topics[batch.topic], batch.partition, raws)
+        items = self._edge.admit(self._topics[batch.topic], batch.partition, raws, lane.suspicion.deadly(batch.topic))
         lane.put(batch.topic, items)
         self._breaker.count(len(items), sum(item.bad for item in items))
         self.inflow.press(TP(batch.topic, batch.partition), lane.inputs.size(batch.topic))
@@ -197,6 +198,7 @@ class Worker:
             cache=self.settings.cache,
             linger=self.settings.linger / 1000 if processor.name in self.pipeline.unhurried else 0.0,
             failpoint=self._failpoint,
+            stepping=self._stepping,
         )
 
 

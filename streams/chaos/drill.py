@@ -95,14 +95,14 @@ class Drill:
         if status := self.crew.dismiss(member):
             self.broken.append(f"a worker ended with {status} at SIGTERM, not with 0")
 
-    def finish(self) -> None:
+    def finish(self, seconds: float = FINISH_SECONDS) -> None:
         """Let the workers take all there is, and end them. Done once, by the fault itself where it must be."""
         if self.finished:
             return
         self.finished = True
         self.publishing.rush(1.0)
         self.until(lambda: self.publishing.done, "not all was published")
-        self.until(lambda: _caught_up(self.kept, self.marks), "lag did not end")
+        self.until(lambda: _caught_up(self.kept, self.marks), "lag did not end", seconds)
         for member in self.crew.running:
             self.dismiss(member)
 

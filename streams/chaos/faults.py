@@ -6,6 +6,10 @@ from time import sleep
 from schemas.records import DAY
 from streams.chaos.drill import Drill
 from streams.chaos.hand import HALF_DELIVERED, UNACKNOWLEDGED
+from streams.suspicion import ALONE, DEATHS
+
+DEADLY_SECONDS = 180.0
+"""Five workers die of a record before it is set aside, and Kafka misses each for the length of a session."""
 
 FAILPOINTS = {"stepped": 20, "committed": 20, HALF_DELIVERED: 20, "produced": 20, UNACKNOWLEDGED: 3}
 """The steps of the protocol at which a worker dies, each at one of so many times that it comes to it."""
@@ -33,6 +37,17 @@ def kill_once(drill: Drill) -> None:
     drill.crew.kill(doomed)
     drill.crew.start()
     drill.moves_on()
+
+
+def poison(drill: Drill) -> None:
+    """Kill the worker once; then let those that follow die of one record until it is set aside."""
+    drill.publishing.allowed = 0.7
+    kill_once(drill)
+    drill.publishing.allowed = 1.0
+    drill.finish(DEADLY_SECONDS)
+    deaths = drill.crew.endings[-signal.SIGKILL]
+    if not ALONE < deaths <= 1 + DEATHS + ALONE:
+        drill.broken.append(f"{deaths} workers died of one record, not up to {1 + DEATHS + ALONE}")
 
 
 def terminate(drill: Drill) -> None:

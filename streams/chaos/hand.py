@@ -1,10 +1,12 @@
 """One worker of the fraud pipeline, as a process whose clock may be wrong: `python -m streams.chaos.hand [SECONDS]`.
 
-It dies at more steps than a worker knows of by itself: HEADRACE_FAILPOINT may also name `half-delivered`, when half of
-what a commit said is in the log, and `unacknowledged`, when all is done but Kafka has not been told.
+It dies of the payments that `recordings.deadly` makes, and at more steps than a worker knows of by itself:
+HEADRACE_FAILPOINT may also name `half-delivered`, when half of what a commit said is in the log, and `unacknowledged`,
+when all is done but Kafka has not been told.
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -13,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from faust.types import TP
 
+    from schemas.records import AnyRecord
     from streams.deliveries import Deliveries
     from streams.outbox import Outbound
+    from streams.task import Task
     from streams.transport import BatchConsumer
 
 HALF_DELIVERED = "half-delivered"
 UNACKNOWLEDGED = "unacknowledged"
 
+Take = Callable[["Task", "AnyRecord", str, int], "list[AnyRecord]"]
 Produce = Callable[["Deliveries", str, int, "Sequence[Outbound]"], Coroutine[Any, Any, None]]
 Acknowledge = Callable[["BatchConsumer", "Mapping[TP, int]", bool], Coroutine[Any, Any, bool]]
 
@@ -34,10 +39,12 @@ def run(skew_seconds: float) -> None:
     from streams.collector import spare_keyed_state
     from streams.live import run_worker
     from streams.settings import Settings
+    from streams.task import Task
 
     settings = Settings()
     spare_keyed_state()
     _set_failpoints(os.environ.get("HEADRACE_FAILPOINT", ""))
+    Task.take = mortal(Task.take)  # type: ignore[method-assign,assignment]
     run_worker(fraud_pipeline(settings), settings)
 
 
@@ -75,6 +82,18 @@ def unacknowledged(acknowledge: Acknowledge, reached: Callable[[str], None]) -> 
         return await acknowledge(self, offsets, start_new_transaction)
 
     return told
+
+
+def mortal(take: Take) -> Take:
+    """Return what steps records as `take` does, and kills this process before it steps a deadly one."""
+    from streams.chaos.recordings import DEADLY
+
+    def taken(self: "Task", record: "AnyRecord", key: str, time: int) -> "list[AnyRecord]":
+        if record.id.startswith(DEADLY):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return take(self, record, key, time)
+
+    return taken
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ from streams.simulator import World, simulate
 DAYS = 12
 WORLD = World(days=DAYS, fraud_rate=0.05, label_delay_ms=3 * DAY)
 
+DEADLY = "deadly-"
+"""How the id of a payment begins that kills the worker of a drill which is about to step it."""
+
 _VERDICTS: tuple[Verdict, ...] = ("fraud", "genuine")
 Recording = Callable[[Sequence[AnyRecord], Random], list[Letter]]
 
@@ -70,6 +73,19 @@ def poisoned(records: Sequence[AnyRecord], chance: Random) -> list[Letter]:
         if chance.random() < 0.05 and letter.value is not None:
             found.append(Letter(letter.topic, letter.key, _poison(letter.value, chance), None))
     return found
+
+
+def deadly(records: Sequence[AnyRecord], chance: Random) -> list[Letter]:
+    """Return the records with unreadable messages among them, and near the end a payment that kills who steps it.
+
+    It is one more of some customer, who goes on paying: what comes behind it must not be lost.
+    """
+    found = poisoned(records, chance)
+    places = range(int(0.75 * len(found)), int(0.9 * len(found)))
+    at = chance.choice([n for n in places if found[n].topic == TRANSACTIONS.name and found[n].id is not None])
+    payment = TRANSACTIONS.decode(found[at].value)
+    killer = payment.model_copy(update={"event_id": f"{DEADLY}{payment.event_id}"})
+    return [*found[:at], found[at]._replace(value=TRANSACTIONS.encode(killer), id=None), *found[at:]]
 
 
 def _poison(good: bytes, chance: Random) -> bytes | None:

@@ -35,7 +35,7 @@ _ALL = (
     Scenario("redis-flush", "FLUSHALL under load, and a rebuild", outages.redis_flush, forgetful=True),
     Scenario("broker-kill", "SIGKILL of the broker, started again on what it left", outages.dies(Part.KAFKA)),
     Scenario("broker-restart", "the broker is ended and started again", outages.restarts(Part.KAFKA)),
-    Scenario("poison", "one message in twenty cannot be read; SIGKILL", faults.kill_once, recordings.poisoned),
+    Scenario("poison", "one message in twenty cannot be read, one kills workers", faults.poison, recordings.deadly),
     Scenario("duplicates", "three events in ten come twice; SIGKILL", faults.kill_once, recordings.with_duplicates),
     Scenario("disorder", "events come out of order; SIGKILL", faults.kill_once, recordings.out_of_order),
     Scenario("late-labels", "labels come late and contradict; SIGKILL", faults.kill_once, recordings.with_late_labels),

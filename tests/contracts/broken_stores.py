@@ -5,7 +5,7 @@ from copy import deepcopy
 import msgspec
 
 from sinks.memory_store import MemoryStore
-from sinks.store import Claim, Commit
+from sinks.store import Attempt, Claim, Commit
 from tests.contracts.commits import TASK
 
 
@@ -47,6 +47,13 @@ class Torn(MemoryStore):
     async def commit(self, task: str, epoch: int, commit: Commit) -> None:
         states = dict(list(commit.states.items())[1:])
         await super().commit(task, epoch, msgspec.structs.replace(commit, states=states))
+
+
+class Careless(MemoryStore):
+    """Loses what was noted of an attempt."""
+
+    async def note(self, task: str, epoch: int, attempt: Attempt) -> None:
+        return
 
 
 class Unordered(RestartedStore):

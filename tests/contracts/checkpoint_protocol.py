@@ -1,21 +1,26 @@
 """The checkpoint protocol in small: a counting processor, its owner, and a consumer that drops repeats."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
 from sinks.store import Commit, Store
+from streams.suspicion import Suspicion
 from tests.contracts.commits import INPUT, TASK
 
 FORGET_AT = 4
+MOST = 4
+"""Inputs in one batch."""
 
 
 class Input(NamedTuple):
-    """A record of the log; its offset is its place there."""
+    """A record of the log; its offset is its place there. One that `kills` is outlived by nobody who steps it."""
 
     key: str
     value: int
+    kills: bool = False
 
 
 class Count(msgspec.Struct, frozen=True, array_like=True):
@@ -37,11 +42,12 @@ class Said(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass
 class World:
-    """What owners share: the input log, the output log, and the version of the newest model."""
+    """What owners share: the logs of inputs and outputs, the newest model's version, and whether they note attempts."""
 
     inputs: list[Input] = field(default_factory=list)
     outputs: list[bytes] = field(default_factory=list)
     model: int = 0
+    notes: bool = True
 
 
 def step(state: Count | None, offset: int, record: Input, model: int) -> tuple[Count | None, list[Said]]:
@@ -52,16 +58,24 @@ def step(state: Count | None, offset: int, record: Input, model: int) -> tuple[C
     return (None if count.seen == FORGET_AT else count), said
 
 
+def set_aside(offset: int) -> Said:
+    """Return what is said of an input that was not stepped."""
+    return Said(offset, 0, "", Count(0, 0), 0)
+
+
 def dues_of(states: dict[str, Count | None]) -> dict[str, int]:
     """Return what each key waits for."""
     return {key: state.total for key, state in states.items() if state and state.seen % 2}
 
 
-def fold(inputs: list[Input]) -> tuple[dict[str, Count | None], list[Said]]:
-    """Return the states and everything said after all inputs, as nobody's crash could change it."""
+def fold(inputs: list[Input], aside: Container[int] = ()) -> tuple[dict[str, Count | None], list[Said]]:
+    """Return the states and everything said after all inputs, those at offsets `aside` not stepped."""
     states: dict[str, Count | None] = {}
     everything: list[Said] = []
     for offset, record in enumerate(inputs):
+        if offset in aside:
+            everything.append(set_aside(offset))
+            continue
         states[record.key], said = step(states.get(record.key), offset, record, model=0)
         everything += said
     return states, everything
@@ -79,7 +93,10 @@ def accepted(outputs: list[bytes]) -> list[Said]:
 
 
 class Owner:
-    """A process that follows the protocol: claim, produce the stored outbox, then take, commit, produce, take, …"""
+    """A process that follows the protocol: claim, produce the stored outbox, then take, commit, produce, take, …
+
+    It notes the first batch after a claim before it steps it, and each record that it steps alone.
+    """
 
     def __init__(self, store: Store, world: World) -> None:
         self.store = store
@@ -94,12 +111,15 @@ class Owner:
         self.states: dict[str, Count | None] = {}
         self.outbox: list[bytes] = []
         self.prepared: Commit | None = None
+        self.aside: set[int] = set()
+        self.suspicion = Suspicion(MOST)
 
     async def claim(self) -> None:
         """Forget what was, and begin where the store says."""
         self.die()
         found = await self.store.claim(TASK)
         self.epoch, self.sequence = found.epoch, found.sequence
+        self.suspicion.claimed(found.attempt)
         self.next_offset = found.offsets.get(INPUT, -1) + 1
         self.outbox = found.outbox.split(b"\n") if found.outbox else []
 
@@ -109,13 +129,28 @@ class Owner:
         del self.outbox[:most]
 
     async def take(self, most: int) -> None:
-        """Step the next inputs and prepare their commit; nothing when there are none."""
+        """Step the next inputs and prepare their commit; nothing when there are none. Dies of one that kills.
+
+        Raises Fenced.
+        """
+        most = 1 if self.suspicion.alone else most
         batch = self.world.inputs[self.next_offset : self.next_offset + most]
         if not batch:
             return
+        assert self.epoch is not None
+        self.aside.clear()
+        if (attempt := self.suspicion.attempt(INPUT, self.next_offset)) is not None and self.world.notes:
+            await self.store.note(TASK, self.epoch, attempt)
         await self._read_through([record.key for record in batch])
         said: list[Said] = []
         for offset, record in enumerate(batch, self.next_offset):
+            if offset in self.suspicion.deadly(INPUT.topic):
+                self.aside.add(offset)
+                said.append(set_aside(offset))
+                continue
+            if record.kills:
+                self.die()
+                return
             self.states[record.key], more = step(self.states[record.key], offset, record, self.world.model)
             said += more
         self.next_offset += len(batch)
@@ -126,6 +161,7 @@ class Owner:
         assert self.epoch is not None
         await self.store.commit(TASK, self.epoch, prepared)
         self.sequence, self.prepared = prepared.sequence, None
+        self.suspicion.passed(1)
         self.outbox = prepared.outbox.split(b"\n")
 
     async def _read_through(self, keys: list[str]) -> None:

@@ -18,8 +18,9 @@ from sinks.faulty import Broken
 from sinks.faulty_store import CommitFault, FaultyStore
 from sinks.memory_store import MemoryStore
 from sinks.store import Commit, Fenced, Store
-from tests.contracts.broken_stores import Forgetful, RestartedStore, Torn, Unfenced, Unordered
-from tests.contracts.checkpoint_protocol import Count, Input, Owner, Said, World, accepted, dues_of, fold
+from streams.suspicion import ALONE, DEATHS
+from tests.contracts.broken_stores import Careless, Forgetful, RestartedStore, Torn, Unfenced, Unordered
+from tests.contracts.checkpoint_protocol import MOST, Count, Input, Owner, Said, World, accepted, dues_of, fold
 from tests.contracts.commits import INPUT, TASK
 
 T = TypeVar("T")
@@ -27,7 +28,9 @@ Opened = Callable[[], AbstractAsyncContextManager[Store]]
 
 KEYS = "abc"
 NAMES = st.sampled_from(["left", "right"])
-MOVES = st.tuples(st.integers(1, 4), st.just(CommitFault.NONE) | st.sampled_from(CommitFault))
+KILLING = st.integers(0, 9).map(lambda drawn: drawn == 9)
+ENDLESS = 100
+MOVES = st.tuples(st.integers(1, MOST), st.just(CommitFault.NONE) | st.sampled_from(CommitFault))
 """How many records to take or produce, or how to commit."""
 
 
@@ -38,6 +41,7 @@ class CheckpointMachine(RuleBasedStateMachine):
     """
 
     models_change = True
+    records_kill = True
 
     def __init__(self, opened: Opened) -> None:
         super().__init__()
@@ -45,18 +49,19 @@ class CheckpointMachine(RuleBasedStateMachine):
         self.resources = AsyncExitStack()
         self.store = self.run(self.resources.enter_async_context(opened()))
         self.faults: list[CommitFault] = []
-        self.world = World()
+        self.world = World(notes=self.records_kill)
         faulty = FaultyStore(self.store, iter(self.faults.pop, None))
         self.owners = {name: Owner(faulty, self.world) for name in ("left", "right")}
         self.newest: Owner | None = None
         self.applied: list[Commit] = []
+        self.aside: set[int] = set()
 
     def run(self, question: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(question)
 
-    @rule(inputs=st.lists(st.builds(Input, st.sampled_from(KEYS), st.integers(0, 9)), min_size=1, max_size=6))
+    @rule(inputs=st.lists(st.builds(Input, st.sampled_from(KEYS), st.integers(0, 9), KILLING), min_size=1, max_size=6))
     def inputs_arrive(self, inputs: list[Input]) -> None:
-        self.world.inputs += inputs
+        self.world.inputs += [each._replace(kills=each.kills and self.records_kill) for each in inputs]
 
     @precondition(lambda self: self.models_change)
     @rule()
@@ -84,15 +89,23 @@ class CheckpointMachine(RuleBasedStateMachine):
         elif owner.outbox:
             owner.produce(most)
         elif owner.prepared is None:
-            self.run(owner.take(most))
+            self.take(owner, most)
         else:
             self.commit(owner, owner.prepared, fault)
+
+    def take(self, owner: Owner, most: int) -> None:
+        try:
+            self.run(owner.take(most))
+        except Fenced:
+            assert owner is not self.newest
+            owner.die()
 
     def commit(self, owner: Owner, prepared: Commit, fault: CommitFault) -> None:
         reaches = fault not in (CommitFault.BUSY, CommitFault.BEFORE)
         fenced = reaches and (owner is not self.newest or prepared.sequence != len(self.applied) + 1)
         if reaches and not fenced:
             self.applied.append(prepared)
+            self.aside |= owner.aside
         self.faults.append(fault)
         expected = Fenced if fenced else ERRORS.get(fault)
         if expected is None:
@@ -105,7 +118,7 @@ class CheckpointMachine(RuleBasedStateMachine):
     @invariant()
     def the_states_are_those_of_the_log_up_to_the_place(self) -> None:
         place = self.applied[-1].offsets[INPUT] if self.applied else -1
-        states, _ = fold(self.world.inputs[: place + 1])
+        states, _ = fold(self.world.inputs[: place + 1], self.aside)
         stored = self.run(self.store.load(TASK, KEYS))
         assert [state and msgspec.json.decode(state, type=Count) for state in stored] == [states.get(k) for k in KEYS]
 
@@ -116,7 +129,7 @@ class CheckpointMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_consumer_takes_everything_once_and_in_order(self) -> None:
-        _, said = fold(self.world.inputs)
+        _, said = fold(self.world.inputs, self.aside)
         taken = accepted(self.world.outputs)
         assert [msgspec.structs.replace(each, model=0) for each in taken] == said[: len(taken)]
 
@@ -128,19 +141,32 @@ class CheckpointMachine(RuleBasedStateMachine):
             self.runner.close()
 
     def a_last_owner_leaves_nothing_undone(self) -> None:
-        last, inputs = Owner(self.store, self.world), self.world.inputs
-        self.run(last.claim())
-        last.produce(len(last.outbox))
-        self.run(last.take(len(inputs)))
-        if last.prepared:
-            self.run(last.commit(last.prepared))
-            last.produce(len(last.outbox))
-        states, said = fold(inputs)
+        inputs = self.world.inputs
+        deadly = {offset for offset, each in enumerate(inputs) if each.kills}
+        deaths = self.deaths_until_all_is_taken(Owner(self.store, self.world))
+        assert deadly <= self.aside
+        assert deaths <= len(deadly) * (1 + DEATHS + ALONE)
+        states, said = fold(inputs, self.aside)
         self.applied += [Commit(0, {}, {}, {INPUT: len(inputs) - 1}, b"", b"")]
         self.the_states_are_those_of_the_log_up_to_the_place()
         self.no_id_has_two_contents()
         assert self.run(self.store.claim(TASK)).dues == dues_of(states)
         assert len(accepted(self.world.outputs)) == len(said)
+
+    def deaths_until_all_is_taken(self, last: Owner) -> int:
+        """Let one owner after the other take what is left; return how many died of it."""
+        deaths = -1
+        while last.epoch is None and deaths < ENDLESS:
+            deaths += 1
+            self.run(last.claim())
+            last.produce(len(last.outbox))
+            while last.epoch is not None and last.next_offset < len(self.world.inputs):
+                self.run(last.take(MOST))
+                if last.prepared:
+                    self.aside |= last.aside
+                    self.run(last.commit(last.prepared))
+                    last.produce(len(last.outbox))
+        return deaths
 
 
 ERRORS = {
@@ -184,9 +210,11 @@ def test_nor_do_they_on_redis(redis_url: str) -> None:
 
 
 class RestartMachine(CheckpointMachine):
-    """Loses commits too. Models stay as they are: only the journal could tell which one spoke in a lost commit."""
+    """Loses commits too. Models stay as they are, and nothing is set aside: only the journal could tell which model
+    spoke in a lost commit, and what it left out."""
 
     models_change = False
+    records_kill = False
 
     @precondition(lambda self: self.applied)
     @rule()
@@ -206,6 +234,7 @@ def test_a_store_that_lost_its_last_commits_is_repaired_by_the_log() -> None:
         (CheckpointMachine, Unfenced),
         (CheckpointMachine, Forgetful),
         (CheckpointMachine, Torn),
+        (CheckpointMachine, Careless),
         (RestartMachine, Unordered),
     ],
 )

@@ -14,7 +14,7 @@ from sinks.faulty_store import CommitFault, FaultyStore
 from sinks.memory_store import MemoryStore
 from sinks.progress import progress_field
 from sinks.serving import Reader, Served
-from sinks.store import Claim, Fenced, Position, Store
+from sinks.store import Attempt, Claim, Fenced, Position, Store
 from tests.contracts.commits import INPUT, TASK, commit
 
 pytestmark = pytest.mark.anyio
@@ -182,6 +182,31 @@ async def test_any_text_is_a_key_and_any_bytes_a_state(store: Store) -> None:
     assert await store.load(TASK, keys) == list(states.values())
     after = await store.claim(TASK)
     assert (after.meta, after.outbox, after.dues) == (blob, blob, dict.fromkeys(keys, 1))
+
+
+async def test_the_next_owner_finds_the_last_attempt_until_something_is_committed(store: Store) -> None:
+    owner = await store.claim(TASK)
+    for attempt in (Attempt(1), Attempt(2, Position("transactions", 0), 17)):
+        await store.note(TASK, owner.epoch, attempt)
+        owner = await store.claim(TASK)
+        assert owner.attempt == attempt
+    await store.commit(TASK, owner.epoch, commit())
+    assert (await store.claim(TASK)).attempt is None
+
+
+async def test_a_zombie_notes_nothing(store: Store) -> None:
+    zombie = await store.claim(TASK)
+    owner = await store.claim(TASK)
+    await store.note(TASK, owner.epoch, Attempt(1))
+    with pytest.raises(Fenced, match=f"belongs to epoch {owner.epoch} now, not to {zombie.epoch}"):
+        await store.note(TASK, zombie.epoch, Attempt(7))
+    assert (await store.claim(TASK)).attempt == Attempt(1)
+
+
+async def test_nobody_notes_without_a_claim(store: Store) -> None:
+    with pytest.raises(Fenced):
+        await store.note(TASK, 1, Attempt(1))
+    assert (await store.claim(TASK)).attempt is None
 
 
 async def test_results_and_progress_come_with_the_commit(store: Store, reader: Reader) -> None:
