@@ -21,7 +21,9 @@ from sinks.base import Encoded, SinkBusy, refuse_foreign
 
 Client = Any  # clickhouse_connect is not typed
 
-SCHEMAS = (Path(__file__).with_suffix(".sql"), Path(__file__).with_name("offer_analytics.sql"))
+SCHEMAS = tuple(
+    Path(__file__).with_name(f"{name}.sql") for name in ("analytics", "offer_analytics", "monitoring", "offer_reports")
+)
 RETRY_AFTER = 2.0
 EVENTS = "events"
 
