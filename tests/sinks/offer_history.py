@@ -10,6 +10,7 @@ from sinks.base import Encoded
 from tests.contracts.results import NOON, click, offer_example, offer_usage, ranker_version, ranking, slot
 
 DAY = 86_400_000
+TERM = {"starts": "2018-07-01T12:00:00Z", "ends": "2018-07-21T12:00:00Z"}
 CHANCES = {"coffee": 0.8, "tea": 0.1, "books": 0.1}
 
 
@@ -19,7 +20,7 @@ def offer_history() -> list[Any]:
     Coffee is first in eight of ten, tea and books in one each. Of each day's coffees in the first slot three are viewed
     and redeemed, of all books in the first slot one is, and each day something is clicked in the second.
     """
-    messages: list[Any] = [ranker_version(), _offer("coffee", budget="100.00"), _offer("books")]
+    messages: list[Any] = [ranker_version(), _offer("coffee", budget="100.00", **TERM), _offer("books")]
     for n in range(40):
         day, nth = divmod(n, 10)
         first = "tea" if nth == 8 else "books" if nth == 9 else "coffee"

@@ -1,8 +1,6 @@
 """What rests in ClickHouse, and the analysts' queries of docs/analytics.md, on the real engine."""
 
 import asyncio
-import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from schemas.results import ModelVersion
 from schemas.topics import EXAMPLES, FEEDBACK, JOURNAL, SCORES
 from sinks.analytics import TABLES, AnalyticsSink, Answer, client_for, create_schema, query, row_binary
 from sinks.base import Encoded, SinkBusy
@@ -29,33 +28,12 @@ from tests.contracts.results import (
     offer_usage,
     ranker_version,
     ranking,
+    reward_stray,
     score,
     transaction,
 )
+from tests.sinks.analysts import DAY, QUERIES, emptied, keep
 from tests.sinks.offer_history import offer_history
-
-DAY = 86_400_000
-GUIDE = Path(__file__).parents[2] / "docs" / "analytics.md"
-QUERIES = dict(re.findall(r"^## (.+?)\n[^#]*?```sql\n(.+?)```", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    client = client_for(f"chdb://{tmp_path_factory.mktemp('analytics')}")
-    create_schema(client)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def client(engine: Any) -> Any:
-    for table in set(TABLES.values()):
-        engine.command(f"TRUNCATE TABLE {table}")
-    return engine
-
-
-def keep(client: Any, *messages: Any) -> None:
-    asyncio.run(AnalyticsSink(client).write([encoded(message) for message in messages]))
 
 
 def at(milliseconds: int) -> datetime:
@@ -81,7 +59,7 @@ def test_a_score_keeps_every_field(client: Any) -> None:
 
 
 RESULTS = [score(), features(), example(), alert(), model_version(), model_alias(), dead_letter()]
-OFFER_RESULTS = [ranking(), offer_example(), ranker_version(), offer_usage()]
+OFFER_RESULTS = [ranking(), offer_example(), reward_stray(), ranker_version(), offer_usage()]
 LEFT_OUT = {
     "v_model_versions": {"blob"},
     "v_ranker_versions": {"blob"},
@@ -265,11 +243,17 @@ def test_an_outage_is_said_and_the_repeated_write_repairs_it(tmp_path: Path) -> 
         down(tmp_path)
 
 
+def versions() -> list[ModelVersion]:
+    """Return versions of two models; drift was found before the first and the third of one of them."""
+    drifts = [(1.0, 0.0), (1.0, 0.0), (1.0, 2.0)]
+    told = [dict(zip(("label_drifts", "residual_drifts"), each, strict=True)) for each in drifts]
+    return [*(model_version(n, metrics=each) for n, each in enumerate(told, 1)), model_version(model="steady")]
+
+
 @pytest.fixture(scope="module")
 def history(engine: Any) -> Any:
     """Four days of ten payments, beside offers; risk rises with the hour, and each day's two riskiest are alerted."""
-    for table in set(TABLES.values()):
-        engine.command(f"TRUNCATE TABLE {table}")
+    emptied(engine)
     messages: list[Any] = [dead_letter(n, reason="not_json" if n % 2 else "missing_field") for n in range(5)]
     for n in range(40):
         day, hour = divmod(n, 10)
@@ -289,11 +273,12 @@ def history(engine: Any) -> Any:
         fraud = risk >= 90 and day < 2
         known = {"matured_at": time + (2 if fraud else 7) * DAY, "source": "chargeback" if fraud else "window"}
         messages.append(example(f"e{n}", **about, **known, label=fraud, score=risk / 100, probability=risk / 100))
-    messages += [transaction("unscored", event_time=NOON), model_version(), *offer_history()]
+    messages += [transaction("unscored", event_time=NOON), *versions(), *offer_history()]
     keep(engine, *messages)
     return engine
 
 
+NOON_READ = datetime(2018, 7, 1, 12)
 ANSWERS: dict[str, Any] = {
     "Alert precision by day": [(date(2018, 7, 1 + n), 2, 2, int(n < 2), 0.5 if n < 2 else 0.0) for n in range(4)],
     "Money blocked": [("EUR", 40.0, 20.0, 20.0, 0.0)],
@@ -306,6 +291,22 @@ ANSWERS: dict[str, Any] = {
     "Dead letters by reason": [
         (date(2018, 7, 1), "transactions", "missing_field", 3, "expected value at line 1 column 1"),
         (date(2018, 7, 1), "transactions", "not_json", 2, "expected value at line 1 column 1"),
+    ],
+    "How completely labels have arrived": [
+        ("fraud", 0, 40, 0, 0.0, 0.0),
+        ("fraud", 1, 30, 0, 0.0, 0.0),
+        ("fraud", 2, 20, 2, 0.1, 1.0),
+        ("fraud", 3, 10, 1, 0.1, 1.0),
+    ],
+    "The rate of fraud by day": [
+        ("fraud", date(2018, 7, 1), 10, 10, 1, 0.1, 0.0179, 0.4042, 0.1),
+        ("fraud", date(2018, 7, 2), 10, 10, 1, 0.1, 0.0179, 0.4042, None),
+        ("fraud", date(2018, 7, 3), 10, 10, 0, 0.0, 0.0, 0.2775, None),
+        ("fraud", date(2018, 7, 4), 10, 10, 0, 0.0, 0.0, 0.2775, None),
+    ],
+    "Versions that saw a change": [
+        ("fraud", 1, NOON_READ, 1.0, 0.0),
+        ("fraud", 3, NOON_READ, 1.0, 2.0),
     ],
     "Payments without a score": [(datetime(2018, 7, 1, 12), "unscored", "ann")],
 }

@@ -2,52 +2,23 @@
 
 import asyncio
 import random
-import re
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from processors.policy_evaluation import Log, evaluate
-from sinks.analytics import TABLES, AnalyticsSink, client_for, create_schema, query
+from sinks.analytics import TABLES, AnalyticsSink
 from sinks.base import Encoded
 from streams.assembly import offer_pipeline
 from streams.offer_simulator import Customers
 from streams.replay import Replay
 from streams.settings import Settings
 from streams.simulator import World
-from tests.contracts.results import NOON, click, encoded, offer_example, offer_usage, ranking, slot
+from tests.contracts.results import NOON, click, offer_example, offer_usage, ranking, slot
+from tests.sinks.analysts import DAY, QUERIES, emptied, keep, rows
 from tests.sinks.offer_history import offer_history
-
-DAY = 86_400_000
-GUIDE = Path(__file__).parents[2] / "docs" / "analytics.md"
-QUERIES = dict(re.findall(r"^## (.+?)\n[^#]*?```sql\n(.+?)```", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    client = client_for(f"chdb://{tmp_path_factory.mktemp('offers')}")
-    create_schema(client)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def client(engine: Any) -> Any:
-    for table in set(TABLES.values()):
-        engine.command(f"TRUNCATE TABLE {table}")
-    return engine
-
-
-def keep(client: Any, *messages: Any) -> None:
-    asyncio.run(AnalyticsSink(client).write([encoded(message) for message in messages]))
-
-
-def rows(client: Any, sql: str) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in query(client, sql).rows]
 
 
 def test_a_ranking_keeps_every_slot_whole(client: Any) -> None:
@@ -175,9 +146,7 @@ def test_what_became_of_a_slot_is_what_the_ranker_learned_from(client: Any) -> N
 
 @pytest.fixture(scope="module")
 def history(engine: Any) -> Any:
-    for table in set(TABLES.values()):
-        engine.command(f"TRUNCATE TABLE {table}")
-    keep(engine, *offer_history())
+    keep(emptied(engine), *offer_history())
     return engine
 
 
@@ -202,7 +171,7 @@ ANSWERS: dict[str, Any] = {
         ("offers", day, 18, 3 + first, 0.7054 if first else 0.8333, 0.5341 if first else 0.4571, 0.372, observed)
         for day, first, observed in zip(DAYS, (1, 0, 0, 0), (0.222, 0.167, 0.167, 0.167), strict=True)
     ],
-    "Budget pacing": [("coffee", "EUR", 100.0, 60.0, 0.6, 8.0)],
+    "Budget pacing": [("coffee", "EUR", 100.0, 60.0, 0.6, 60.0, 1.0, 8.0)],
     "Why offers were refused": [("paused", 40, 5, ["wine"]), ("consent", 10, 5, ["gold"])],
     "Who ranks": [
         (DAYS[0], "epsilon-greedy", "model", 10, 0, 0, 3.0),
