@@ -16,13 +16,15 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from schemas import topics
 from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
+from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, RECOMMENDATIONS
 from schemas.records import AnyTopic
 from sinks.base import Encoded, SinkBusy, refuse_foreign
 
 Client = Any  # clickhouse_connect is not typed
 
 SCHEMAS = tuple(
-    Path(__file__).with_name(f"{name}.sql") for name in ("analytics", "offer_analytics", "monitoring", "offer_reports")
+    Path(__file__).with_name(f"{name}.sql")
+    for name in ("analytics", "offer_analytics", "recommendation_analytics", "monitoring", "offer_reports")
 )
 RETRY_AFTER = 2.0
 EVENTS = "events"
@@ -34,6 +36,7 @@ TABLES: Mapping[str, str] = {
     topics.FEEDBACK.name: EVENTS,
     topics.PROFILES.name: EVENTS,
     topics.OFFER_REQUESTS.name: EVENTS,
+    ITEMS.name: EVENTS,
     topics.CARD_FEATURES.name: "features",
     topics.SCORES.name: "scores",
     topics.ALERTS.name: "alerts",
@@ -45,6 +48,8 @@ TABLES: Mapping[str, str] = {
     OFFER_EXAMPLES.name: "rewards",
     RANKERS.name: "ranker_versions",
     OFFER_USAGE.name: "offer_usage",
+    RECOMMENDATIONS.name: "recommendations",
+    ITEM_DEMANDS.name: "item_demand",
 }
 """The table of each topic."""
 
