@@ -4,14 +4,18 @@ from typing import Any
 
 import pytest
 
+from processors.offer_usage import OfferUsageCounter
+from processors.offers import OfferRanker
 from schemas.errors import BadMessage
 from schemas.privacy import Tokeniser
 from schemas.records import AnyRecord
-from schemas.topics import DEAD_LETTERS, JOURNAL
+from schemas.topics import DEAD_LETTERS, JOURNAL, OFFERS
 from streams.inbound import Edge, Inbound
 from streams.journal import JournalReplay, journal, replay_journal, runs
 from streams.outbox import Outbound, origin_header
+from streams.pipeline import Pipeline
 from streams.sealing import Seal
+from tests.builders import verified
 from tests.contracts import pipelines as small
 from tests.streams.arrivals import CORRECTIONS, VISITS, Visit, arrived
 from tests.streams.memory_log import MemoryLog, entry, journalled
@@ -101,6 +105,13 @@ def test_a_bad_record_becomes_its_dead_letter() -> None:
     log = log_of(small.VISITS, b"{}", *visits("ann"))
     journalled(log, entry("counter/0", 1, (VISIT, 0, 0, 1)))
     assert [each.topic for each in replayed(log)] == [DEAD_LETTERS, small.COUNTS]
+
+
+def test_a_tombstone_of_a_table_is_no_dead_letter() -> None:
+    log = log_of(OFFERS, b"{}", None)
+    journalled(log, entry("offer-usage/0", 1, (OFFERS.name, 0, 0, 1)))
+    pipeline = Pipeline((OfferRanker(verified), OfferUsageCounter()))
+    assert [each.message.reason for each in replay_journal(pipeline, log, edge())] == ["missing_field"]
 
 
 def test_what_a_source_said_twice_is_stepped_once() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.customers import CustomerFeatures
-from schemas.records import AnyRecord
+from schemas.records import AnyRecord, AnyTopic
 from schemas.results import DeadLetter, JournalEntry
 from schemas.topics import CUSTOMER_LABELS, DEAD_LETTERS, JOURNAL, TRANSACTIONS
 from sinks.faulty import Broken
@@ -363,28 +363,40 @@ def test_two_sources_do_not_pass_for_each_others_repeats() -> None:
     assert lane.counts["repeats"] == 0
 
 
-def test_a_dead_letter_goes_out_in_its_turn_and_costs_only_itself() -> None:
+def with_a_bad_visit(reason: str = "empty") -> House:
     house = House(logs([("ann", 1), ("bob", 2)]))
     place: dict[str, Any] = {"topic": "visits", "partition": 0, "offset": 2}
-    letter = DeadLetter(event_id="visits/0/2", event_time=3, reason="empty", detail="", value="", **place)
-    house.logs["visits"].append(
-        Inbound(VISITS, 2, -1, record(letter, DEAD_LETTERS, id="visits/0/2>edge.0"), None, letter.event_id)
-    )
+    letter = DeadLetter(event_id="visits/0/2", event_time=3, reason=reason, detail="", value="", **place)
+    bad = record(letter, DEAD_LETTERS, id="visits/0/2>edge.0")
+    house.logs["visits"].append(Inbound(VISITS, 2, -1, bad, None, letter.event_id))
+    return house
+
+
+def test_a_dead_letter_goes_out_in_its_turn_and_costs_only_itself() -> None:
+    house = with_a_bad_visit()
     lane = asyncio.run(house.live())
     assert [each.id for each in house.broker.said() if each.topic == DEAD_LETTERS.name] == ["visits/0/2>edge.0"]
     assert lane.counts["dead_letters"] == 1
     assert house.broker.counts() == oracle(logs([("ann", 1), ("bob", 2)]))[0]
 
 
-def test_a_second_reader_passes_over_what_the_first_tells_of() -> None:
-    house = House(logs([("ann", 1), ("bob", 2)]))
-    place: dict[str, Any] = {"topic": "visits", "partition": 0, "offset": 2}
-    letter = DeadLetter(event_id="visits/0/2", event_time=3, reason="empty", detail="", value="", **place)
-    bad = record(letter, DEAD_LETTERS, id="visits/0/2>edge.0")
-    house.logs["visits"].append(Inbound(VISITS, 2, -1, bad, None, letter.event_id))
-    greeter = Porter()
-    greeter.name = "greeter"
-    house.others = (greeter, Porter())
+def other(name: str, tables: tuple[AnyTopic, ...] = ()) -> Porter:
+    porter = Porter()
+    porter.name, porter.tables = name, tables
+    return porter
+
+
+@pytest.mark.parametrize(
+    ("reason", "others"),
+    [
+        ("empty", (other("greeter"), Porter())),
+        ("tombstone", (Porter(), other("clerk", tables=(VISITS,)))),
+    ],
+    ids=["its first reader told of it", "it removes an entry of a table"],
+)
+def test_what_is_no_message_is_passed_over_where(reason: str, others: tuple[Porter, ...]) -> None:
+    house = with_a_bad_visit(reason)
+    house.others = others
     lane = asyncio.run(house.live())
     assert [each for each in house.broker.said() if each.topic == DEAD_LETTERS.name] == []
     assert (lane.counts["dead_letters"], lane.offsets[Position("visits", 0)]) == (0, 2)
