@@ -30,6 +30,16 @@ class Process:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End the process without a word."""
+        self._process.kill()
+        self._process.wait()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Hold the process still for the length of the block."""

@@ -62,9 +62,13 @@ def _fail(console: Console, why: str, cause: Exception) -> None:
 
 
 def table(title: str, figures: Figures) -> Table:
-    """Return figures as a table: one row each, or one row a contestant where each has figures of its own."""
+    """Return figures as a table: one row each, or one row a contestant where all have the same figures."""
     if all(isinstance(each, Mapping) for each in figures.values()):
         columns = list(dict.fromkeys(name for each in figures.values() for name in each))
+        if any(len(each) < len(columns) / 2 for each in figures.values()):
+            return table(
+                title, {f"{name} {of}": figure for name, each in figures.items() for of, figure in each.items()}
+            )
         shown = Table("", *columns, title=title)
         for name, each in figures.items():
             shown.add_row(name, *(_told(each.get(column, "")) for column in columns))

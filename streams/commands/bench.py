@@ -57,6 +57,58 @@ def latency(tell: Tell, rate: int = 2_000, seconds: int = 30) -> Figures:
     return latency(rate, seconds, tell)
 
 
+@commands.command("load")
+def load_command(
+    seconds: Annotated[int, typer.Option(help="For how long each rate is sent.", min=1)] = 15,
+    rates: Annotated[list[int] | None, typer.Option(help="Only this rate; may be given again.", min=1)] = None,
+    keys: Annotated[list[int] | None, typer.Option(help="So many customers; may be given again.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The highest rate one worker holds, ten times of it, a second worker, and more customers."""
+    _show("load", lambda tell: load(tell, seconds, rates, keys), as_json)
+
+
+def load(tell: Tell, seconds: int = 15, rates: list[int] | None = None, keys: list[int] | None = None) -> Figures:
+    """Return figures by part."""
+    from benchmarks.load import KEYS, Plan, load
+
+    return load(Plan(seconds, rates or (), keys or KEYS), tell)
+
+
+@commands.command("takeover")
+def takeover_command(
+    keys: Annotated[int, typer.Option(help="Customers whose states are in Redis.", min=1)] = 1_000_000,
+    waiting: Annotated[int, typer.Option(help="Payments that wait for their label.", min=1)] = 350_000,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds until a worker scores again that takes over from one that was killed."""
+    _show("take-over", lambda tell: takeover(tell, keys, waiting), as_json)
+
+
+def takeover(tell: Tell, keys: int = 1_000_000, waiting: int = 350_000) -> Figures:
+    """Return seconds, and what Redis and the worker hold."""
+    from benchmarks.takeover import takeover
+
+    return takeover(keys, waiting, tell)
+
+
+@commands.command("soak")
+def soak_command(
+    minutes: Annotated[float, typer.Option(help="For how long.", min=0.01)] = 10.0,
+    rate: Annotated[int, typer.Option(help="Payments a second.", min=1)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Memory, descriptors and lag of a worker under a moderate load for minutes."""
+    _show("soak", lambda tell: soak(tell, minutes, rate), as_json)
+
+
+def soak(tell: Tell, minutes: float = 10.0, rate: int = 100) -> Figures:
+    """Return where each began and ended, and its growth in the second half."""
+    from benchmarks.soak import Soak, soak
+
+    return soak(Soak(minutes, rate), tell)
+
+
 @commands.command("replay")
 def replay_command(
     events: Annotated[int | None, typer.Option(help="How many; all there are.", min=100)] = None,
@@ -168,6 +220,9 @@ def baselines(tell: Tell, protocol: Protocol = Protocol(datetime(2018, 7, 25)), 
 ALL: dict[str, Callable[[Tell], Figures]] = {
     "throughput": throughput,
     "latency": latency,
+    "load": load,
+    "takeover": takeover,
+    "soak": soak,
     "replay": replay,
     "ranking": ranking,
     "memory": memory,
@@ -179,7 +234,7 @@ ALL: dict[str, Callable[[Tell], Figures]] = {
 
 @commands.command("all")
 def all_command(as_json: AsJson = False) -> None:
-    """Every benchmark as it is by default, one after the other; about twenty minutes."""
+    """Every benchmark as it is by default, one after the other; about forty minutes."""
     found = {name: measured(name, measure) for name, measure in ALL.items()}
     if as_json:
         typer.echo(orjson.dumps(found))
