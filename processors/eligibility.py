@@ -1,6 +1,6 @@
 """Eligibility: whether an offer may be shown to a customer now, and if not, why."""
 
-from typing import Literal
+from typing import Literal, cast
 
 from processors.offer_context import Demographics, OfferContext
 from processors.offer_history import WEEK, Had
@@ -17,6 +17,7 @@ Refusal = Literal[
     "consent",
     "stock",
     "budget",
+    "pacing",
     "customer_cap",
     "frequency_cap",
     "cool_down",
@@ -36,6 +37,7 @@ def refusal(terms: Terms, context: OfferContext, usage: OfferUsage | None, time:
         closed(limits, time)
         or _not_for(limits, context.demographics)
         or _used_up(terms, usage)
+        or _ahead_of_plan(limits, usage, time)
         or _had_enough(limits, context.history.had.get(terms.offer), time)
         or _excluded(limits, context, time)
     )
@@ -66,6 +68,14 @@ def _used_up(terms: Terms, usage: OfferUsage | None) -> Refusal | None:
     if limits.budget is not None and (spent >= limits.budget or round(spent + terms.cost, DECIMALS) > limits.budget):
         return "budget"
     return None
+
+
+def _ahead_of_plan(limits: Limits, usage: OfferUsage | None, time: int) -> Refusal | None:
+    """Return whether a budget that is to last has been spent faster than evenly from start to end."""
+    if not limits.paced or usage is None or None in (limits.starts, limits.ends, limits.budget):
+        return None
+    starts, ends, budget = cast("tuple[int, int, float]", (limits.starts, limits.ends, limits.budget))
+    return "pacing" if usage.spent > budget * (time - starts) / max(1, ends - starts) else None
 
 
 def _had_enough(limits: Limits, had: Had | None, time: int) -> Refusal | None:

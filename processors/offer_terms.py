@@ -30,6 +30,7 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     shows_per_week: int | None = None
     cool_down: int = 0
     exclusive_of: tuple[str, ...] = ()
+    paced: bool = False
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -83,6 +84,7 @@ def _limits(offer: Offer) -> Limits:
         shows_per_week=offer.shows_per_week,
         cool_down=round((offer.cool_down_days or 0) * DAY),
         exclusive_of=offer.exclusive_of,
+        paced=offer.paced,
     )
 
 

@@ -135,6 +135,7 @@ class Offer(Event):
     redeemed for `duration_days` after it was shown, at most `most_per_customer` times by one customer; it is shown to
     nobody more than `shows_per_week` times in seven days, nor for `cool_down_days` after they redeemed it, nor while an
     offer of `exclusive_of` can be redeemed, nor to a customer whose profile does not have the `consent` it takes.
+    A `paced` offer is not shown while more of its budget is spent than evenly from `starts` to `ends`.
     """
 
     offer: Id
@@ -159,6 +160,14 @@ class Offer(Event):
     cool_down_days: _Days | None = None
     exclusive_of: tuple[Id, ...] = ()
     consent: str | None = None
+    paced: bool = False
+
+    @model_validator(mode="after")
+    def _settled(self) -> Self:
+        self._to_utc()
+        if self.paced and None in (self.budget, self.starts, self.ends):
+            raise ValueError("a paced offer tells its budget, and when it starts and ends")
+        return self
 
 
 class OfferRequest(Event):

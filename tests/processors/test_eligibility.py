@@ -70,6 +70,37 @@ def test_stock_is_how_often_all_customers_may_redeem() -> None:
     assert why(offer(stock=3), used=usage(redemptions=2)) is None
 
 
+def paced(**changed: Any) -> Offer:
+    """Return an offer whose budget of 100.00 is to last for ten days."""
+    window = {"starts": moment(NOON), "ends": moment(NOON + 10 * DAY)}
+    return offer(**{"paced": True, "budget": "100", "cost": "5"} | window | changed)
+
+
+@pytest.mark.parametrize(
+    ("day", "spent", "reason"),
+    [
+        (0, 0.0, None),
+        (0, 5.0, "pacing"),
+        (1, 10.0, None),
+        (1, 10.01, "pacing"),
+        (9.5, 95.0, None),
+        (10, 96.0, "budget"),
+    ],
+)
+def test_a_paced_budget_is_spent_no_faster_than_evenly(day: float, spent: float, reason: str | None) -> None:
+    assert why(paced(), at=NOON + round(day * DAY), used=usage(spent=spent)) == reason
+
+
+def test_without_pacing_a_budget_may_be_spent_at_once() -> None:
+    assert why(paced(paced=False), used=usage(spent=95.0)) is None
+
+
+@pytest.mark.parametrize("missing", ["budget", "starts", "ends"])
+def test_a_paced_offer_tells_its_budget_and_its_time(missing: str) -> None:
+    with pytest.raises(ValueError, match="a paced offer tells its budget"):
+        paced(**{missing: None})
+
+
 def test_a_budget_must_pay_for_one_redemption_more() -> None:
     assert why(offer(budget="29.99", cost="10"), used=usage(spent=20.0)) == "budget"
     assert why(offer(budget="30", cost="10"), used=usage(spent=20.0)) is None
