@@ -49,7 +49,8 @@ def _customers(processor: AnyProcessor, count: int) -> Keyed:
     task = Task(processor, states, {})
     for due in Payments(customers=1, gap_ms=3 * DAY).take(HISTORY):
         payment = orjson.loads(due.transaction[1])
-        payment["event_time"] -= 30 * DAY
+        # An id of its own: a payment of the same id would count as this one, said twice.
+        payment |= {"event_id": f"history-{payment['event_id']}", "event_time": payment["event_time"] - 30 * DAY}
         task.step(Record(TRANSACTIONS, TRANSACTIONS.decode(orjson.dumps(payment)), payment["event_id"]))
     state = state_codec(processor).encode(states["c0"])
     for number in range(count):
