@@ -6,7 +6,7 @@ import numpy as np
 
 from online_models import additive_kernels as kernels
 from online_models.additive_state import Additive
-from online_models.base import Vector, infinite
+from online_models.base import Vector, checked_weight, finite, infinite
 from online_models.compiled import compiled
 from online_models.fraud import AdditiveLogistic, AdditiveSettings
 
@@ -39,6 +39,46 @@ class AdditiveRanker(AdditiveLogistic):
         if np.isnan(scores).any():
             raise infinite(xs[np.isinf(xs).any(axis=1)][0], self.features)
         return scores
+
+    def correct_one(self, x: Vector, before: float, after: float, weight: float = 1.0) -> None:
+        """Learn that `x`, which was learned with the reward `before`, had the reward `after`, counted `weight` times.
+
+        While examples are kept to place the knots, this one is kept with the other reward: as if it had never been
+        learned otherwise. Afterwards the log loss of the right reward is added and that of the wrong one taken away.
+        Their difference, weight · (before − after) · log-odds, is linear, so that FTRL takes it as it takes any loss;
+        but what other examples meanwhile learned of scores that the wrong one had moved stays. A reward r is learned as
+        the pair of 1, weighing r, and 0, weighing 1 − r (`paired`). ValueError for a weight that is negative.
+        """
+        x, gradient = finite(x, self.features), checked_weight(weight) * (before - after)
+        columns = self._columns.fill(x)
+        if not self.ready:
+            self._forget(columns, before, weight)
+            for label, share in paired(after, weight):
+                self.learn_one(x, label, share)
+        elif gradient:
+            kernels.learn(columns, float(kernels.score(columns, self._state)) - gradient, 1.0, self._state)
+            if self.learned >= self._next_refit:
+                self._refit()
+
+    def _forget(self, columns: Vector, reward: float, weight: float) -> None:
+        """Take the last lesson of these columns, reward and weight off those that are kept."""
+        for label, share in paired(reward, weight):
+            lesson = np.append(columns, (float(label), share))
+            alike = [at for at, row in enumerate(self._waiting) if np.array_equal(row, lesson, equal_nan=True)]
+            if alike:
+                del self._waiting[alike[-1]]
+        self._told = (0.0, 0.0)
+        for row in self._waiting:
+            self._count_waiting(float(row[-2]), float(row[-1]))
+
+
+def paired(reward: float, weight: float) -> list[tuple[bool, float]]:
+    """Return a reward in [0, 1] as labels with their weights: 1 and 0, and neither where it weighs nothing.
+
+    >>> paired(0.25, 2.0), paired(1.0, 2.0)
+    ([(True, 0.5), (False, 1.5)], [(True, 2.0)])
+    """
+    return [(label, share) for label, share in ((True, reward * weight), (False, (1.0 - reward) * weight)) if share]
 
 
 @compiled

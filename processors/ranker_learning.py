@@ -1,10 +1,13 @@
-"""Learning to rank: folds what became of shown offers into the ranker, and publishes a version of it now and then."""
+"""Learning to rank: folds what shown offers earned into the ranker, and publishes a version of it now and then."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+import numpy as np
 
+from online_models.base import Vector
+from online_models.drift import Drift
 from online_models.metrics import RollingQuality
 from online_models.offers import AdditiveRanker
 from online_models.snapshots import digest
@@ -25,41 +28,71 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     learned_through: int
     since_published: int
     published_at: int
+    corrections: int = 0
+    reward_drift: bytes = b""
+    residual_drift: bytes = b""
 
 
 class RankerLearner:
-    """A ranker being taught: the model, its progressive metrics, and how far it has come."""
+    """A ranker being taught: the model, its progressive metrics, and how far it has come.
+
+    `reward_drift` watches the rewards, `residual_drift` by how much they exceed the scores they were expected by.
+    """
 
     def __init__(self) -> None:
         self.model = AdditiveRanker(NAMES)
         self.metrics = RollingQuality()
+        self.reward_drift = Drift()
+        self.residual_drift = Drift()
         self.version = 0
         self.examples = 0
         self.rewarded = 0
         self.learned_through = 0
         self.since_published = 0
         self.published_at = 0
+        self.corrections = 0
         self._lessons: list[OfferExample] = []
 
     def add(self, example: OfferExample) -> None:
         """Take in an example. It is learned with those around it, in order: many at once cost far less than one."""
         if example.version:
             self.metrics.add(example.label, example.score)
+            self.residual_drift.add(example.earned - example.score)
+        self.reward_drift.add(example.earned)
         self._lessons.append(example)
         if len(self._lessons) >= LESSONS:
             self.learn()
         self.examples += 1
         self.rewarded += example.label
-        self.since_published += 1
-        self.learned_through = max(self.learned_through, example.matured_at)
+        self._count(example)
+
+    def correct(self, example: OfferExample) -> None:
+        """Take in what corrects an example that was learned. It is judged no more: that was by what was known then."""
+        self.learn()
+        x = np.array(example.vector, dtype=np.float64)
+        self.model.correct_one(x, example.before or 0.0, example.earned, example.weight)
+        self.corrections += 1
+        self._count(example)
 
     def learn(self) -> None:
         """Learn what has been taken in. When this happens changes nothing but the time it takes."""
         if not self._lessons:
             return
-        xs, ys, weights = arrays(self._lessons)
+        xs, ys, weights = lessons_of(self._lessons)
         self._lessons.clear()
         self.model.learn_many(xs, ys, weights)
+
+    def figures(self) -> dict[str, float]:
+        """Return the progressive metrics, how much was corrected, and how often something has drifted."""
+        return numbers(self.metrics.quality()) | {
+            "corrections": float(self.corrections),
+            "reward_drifts": float(self.reward_drift.detections),
+            "residual_drifts": float(self.residual_drift.detections),
+        }
+
+    def _count(self, example: OfferExample) -> None:
+        self.since_published += 1
+        self.learned_through = max(self.learned_through, example.matured_at)
 
     def snapshot(self) -> bytes:
         """Return the whole state, from which `restored` goes on bit for bit."""
@@ -74,6 +107,9 @@ class RankerLearner:
                 self.learned_through,
                 self.since_published,
                 self.published_at,
+                self.corrections,
+                self.reward_drift.snapshot(),
+                self.residual_drift.snapshot(),
             )
         )
 
@@ -86,15 +122,31 @@ class RankerLearner:
         learner.metrics.restore(kept.metrics)
         learner.version, learner.examples, learner.rewarded = kept.version, kept.examples, kept.rewarded
         learner.learned_through, learner.since_published = kept.learned_through, kept.since_published
-        learner.published_at = kept.published_at
+        learner.published_at, learner.corrections = kept.published_at, kept.corrections
+        for drift, state in ((learner.reward_drift, kept.reward_drift), (learner.residual_drift, kept.residual_drift)):
+            if state:
+                drift.restore(state)
         return learner
+
+
+def lessons_of(examples: Sequence[OfferExample]) -> tuple[Vector, Vector, Vector]:
+    """Return vectors, labels and weights: of a reward r in (0, 1) the pair of 1, weighing r, and 0, weighing 1 − r."""
+    xs, _, weights = arrays(examples)
+    rewards = np.array([example.earned for example in examples])
+    rows = np.repeat(np.arange(len(examples)), 2)
+    labels = np.tile((1.0, 0.0), len(examples))
+    shares = np.column_stack((rewards * weights, (1.0 - rewards) * weights)).ravel()
+    told = shares > 0.0
+    return xs[rows[told]], labels[told], shares[told]
 
 
 class OfferLearner:
     """Folds the examples of a ranker into it, in the order their windows ended.
 
     A version is published every `every` examples or `at_most` milliseconds of event time, whichever comes first, once
-    the model is ready. `sign` signs its blob. Examples with vectors of another set of features are passed over.
+    the model is ready. `sign` signs its blob. Examples with vectors of another set of features are passed over. An
+    example that corrects another is learned instead of it, as far as the model can; without `corrects` it is passed
+    over.
     """
 
     name = "offer-learning"
@@ -103,8 +155,11 @@ class OfferLearner:
     tables = ()
     state = RankerLearner
 
-    def __init__(self, sign: Callable[[bytes], bytes], every: int = 200, at_most: int = DAY // 24) -> None:
+    def __init__(
+        self, sign: Callable[[bytes], bytes], every: int = 200, at_most: int = DAY // 24, *, corrects: bool = True
+    ) -> None:
         self._sign = sign
+        self._corrects = corrects
         self._every = every
         self._at_most = at_most
 
@@ -113,10 +168,13 @@ class OfferLearner:
     ) -> tuple[RankerLearner | None, Iterable[Said]]:
         """Return the ranker with one example more, and a version where one is due."""
         example: OfferExample = record.message
-        if example.features != FEATURES_ID:
+        if example.features != FEATURES_ID or (example.late and not (self._corrects and state)):
             return state, ()
         state = state or RankerLearner()
-        state.add(example)
+        if example.late:
+            state.correct(example)
+        else:
+            state.add(example)
         if not self._is_due(state, example.matured_at):
             return state, ()
         return state, (Said(RANKERS, self._published(state, example)),)
@@ -143,5 +201,5 @@ class OfferLearner:
             examples=state.examples,
             rewarded=state.rewarded,
             learned_through=state.learned_through,
-            metrics=numbers(state.metrics.quality()),
+            metrics=state.figures(),
         )

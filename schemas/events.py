@@ -101,7 +101,8 @@ class Transaction(Event):
 class Click(Event):
     """Something a customer did with an offer or an item.
 
-    `decision_id` is the ranking it goes back to. `propensity` is how likely it was that what was shown was shown.
+    `decision_id` is the ranking it goes back to. `propensity` is how likely it was that what was shown was shown. A
+    `reversal` takes back a redemption or purchase: a refund, a return. `value` is a rating's.
     """
 
     user: Id
@@ -116,6 +117,7 @@ class Click(Event):
         "redemption",
         "purchase",
         "rating",
+        "reversal",
     ]
     offer: Id | None = None
     item: Id | None = None

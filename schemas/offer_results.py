@@ -128,7 +128,9 @@ class OfferExample(Result, frozen=True, kw_only=True):
     `label` is True when the customer saw the offer at or before redeeming it, both within its window. `matured_at` is
     the event time at which that window was over. `decision` is the ranking it goes back to, `position` the slot it was
     in, from 1, and `policy` what had filled it; `weight` is how much it counts in learning. `arm` and `trial` are those
-    of the ranking.
+    of the ranking. `reward` in [0, 1] is what it earned by the declared terms; None is the label as 0 or 1. An example
+    that is `late` corrects one that was said, with the reward `before` and the same weight: something came late, or was
+    taken back.
     """
 
     model: str
@@ -147,6 +149,32 @@ class OfferExample(Result, frozen=True, kw_only=True):
     policy: str = "logged"
     arm: Arm = "champion"
     trial: str = ""
+    reward: float | None = None
+    late: bool = False
+    before: float | None = None
+
+    @property
+    def earned(self) -> float:
+        """The reward in [0, 1], which is the label unless it is told."""
+        return float(self.label) if self.reward is None else self.reward
+
+
+StrayReason = Literal["no_decision", "unknown_offer", "unknown_decision", "never_shown", "out_of_time", "no_value"]
+
+
+class RewardStray(Result, frozen=True, kw_only=True):
+    """A click that was to earn a reward or to take one back, and is about nothing that it could count for.
+
+    `event_id` is the click's. `reason` is what keeps it from counting: it names no offer and no decision; its offer is
+    not in the catalogue; its decision is not, or no longer, known of this customer; its offer was not shown to them, as
+    far as is still known; it was, but not then; or it is a rating without a number.
+    """
+
+    user: str
+    kind: str
+    reason: StrayReason
+    offer: str = ""
+    decision: str = ""
 
 
 class RankerVersion(Result, frozen=True, kw_only=True):

@@ -20,6 +20,13 @@ OFFER_EXAMPLES: Topic[results.OfferExample] = Topic(
     time=attrgetter("matured_at"),
     retention_ms=30 * DAY,
 )
+REWARD_STRAYS: Topic[results.RewardStray] = Topic(
+    "reward-strays",
+    results.RewardStray,
+    key=by("user"),
+    time=attrgetter("event_time"),
+    retention_ms=30 * DAY,
+)
 RANKERS: Topic[results.RankerVersion] = Topic(
     "rankers",
     results.RankerVersion,

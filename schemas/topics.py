@@ -4,7 +4,7 @@ from operator import attrgetter
 
 from schemas import events, results
 from schemas.keys import by
-from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
+from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS, REWARD_STRAYS
 from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, ITEMS_CHOSEN, RECOMMENDATIONS
 from schemas.records import DAY, AnyTopic, Topic
 
@@ -143,6 +143,7 @@ ALL: tuple[AnyTopic, ...] = (
     OFFER_EVENTS,
     OFFER_USAGE,
     OFFER_EXAMPLES,
+    REWARD_STRAYS,
     RANKERS,
     RECOMMENDATIONS,
     ITEMS_CHOSEN,

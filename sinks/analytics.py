@@ -15,7 +15,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from schemas import topics
-from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
+from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS, REWARD_STRAYS
 from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, RECOMMENDATIONS
 from schemas.records import AnyTopic
 from sinks.base import Encoded, SinkBusy, refuse_foreign
@@ -46,6 +46,7 @@ TABLES: Mapping[str, str] = {
     topics.DEAD_LETTERS.name: "dead_letters",
     RANKINGS.name: "rankings",
     OFFER_EXAMPLES.name: "rewards",
+    REWARD_STRAYS.name: "reward_strays",
     RANKERS.name: "ranker_versions",
     OFFER_USAGE.name: "offer_usage",
     RECOMMENDATIONS.name: "recommendations",

@@ -83,6 +83,22 @@ CREATE TABLE IF NOT EXISTS rewards
 ENGINE = ReplacingMergeTree(matured) PARTITION BY toYYYYMM(at) ORDER BY (tenant, model, event_id, offer)
 TTL inserted_at + INTERVAL 25 MONTH;
 
+CREATE TABLE IF NOT EXISTS reward_strays
+(
+    event_id String CODEC(ZSTD(1)),
+    event_time Int64 EPHEMERAL,
+    at DateTime64(3, 'UTC') DEFAULT fromUnixTimestamp64Milli(event_time, 'UTC') CODEC(Delta, ZSTD(1)),
+    tenant LowCardinality(String) DEFAULT 'default',
+    user String,
+    kind LowCardinality(String),
+    reason LowCardinality(String),
+    offer String DEFAULT '',
+    decision String DEFAULT '' CODEC(ZSTD(1)),
+    inserted_at DateTime('UTC') DEFAULT now('UTC')
+)
+ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, event_id)
+TTL inserted_at + INTERVAL 13 MONTH;
+
 CREATE TABLE IF NOT EXISTS ranker_versions
 (
     event_id String,
@@ -123,11 +139,21 @@ TTL inserted_at + INTERVAL 13 MONTH;
 -- Columns that came later, for tables that were there before them.
 ALTER TABLE rankings ADD COLUMN IF NOT EXISTS trigger LowCardinality(String) DEFAULT 'request' AFTER logged;
 
+-- What a shown offer earned, and what it had been said to earn before, of an example that corrects one.
+ALTER TABLE rewards ADD COLUMN IF NOT EXISTS reward Float64 DEFAULT toFloat64(label) AFTER policy;
+
+ALTER TABLE rewards ADD COLUMN IF NOT EXISTS late Bool DEFAULT false AFTER reward;
+
+ALTER TABLE rewards ADD COLUMN IF NOT EXISTS before Nullable(Float64) AFTER late;
+
 CREATE OR REPLACE VIEW v_rankings AS
 SELECT at AS event_time, filled AS slots, * EXCEPT (at, filled, logged, inserted_at) FROM rankings FINAL;
 
 CREATE OR REPLACE VIEW v_rewards AS
 SELECT at AS event_time, matured AS matured_at, * EXCEPT (at, matured, inserted_at) FROM rewards FINAL;
+
+CREATE OR REPLACE VIEW v_reward_strays AS
+SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM reward_strays FINAL;
 
 CREATE OR REPLACE VIEW v_ranker_versions AS
 SELECT at AS event_time, learned AS learned_through, * EXCEPT (at, learned, inserted_at) FROM ranker_versions FINAL;

@@ -60,7 +60,17 @@ def offer_pipeline(settings: Settings) -> Pipeline:
         throttle=settings.ranking_throttle,
     )
     return Pipeline(
-        (ranker, OfferUsageCounter(), OfferRewards(), OfferLearner(partial(sign, key=key))),
+        (
+            ranker,
+            OfferUsageCounter(),
+            OfferRewards(settings.rewards, settings.reward_horizon),
+            OfferLearner(
+                partial(sign, key=key),
+                every=settings.ranker_every,
+                at_most=settings.ranker_at_most,
+                corrects=settings.correct_rewards,
+            ),
+        ),
         unhurried=frozenset({OfferUsageCounter.name, OfferRewards.name, OfferLearner.name}),
     )
 

@@ -36,7 +36,7 @@ class OfferTally:
                 self._show(ranking)
             case Ranking(shown=False):
                 self.unasked += 1
-            case OfferExample() as example:
+            case OfferExample(late=False) as example:
                 self._known += 1
                 self._rewarded += example.label
             case RankerVersion() as version:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from processors.reward_terms import DeclaredTerms
 from schemas.durations import milliseconds
 
 Duration = Annotated[int, BeforeValidator(milliseconds), Field(ge=0)]
@@ -68,6 +69,11 @@ class Settings(BaseSettings):
     policy: Policy = "epsilon-greedy"
     policy_seed: int = 0
     most_per_category: Annotated[int, Field(ge=1)] = 2
+    rewards: DeclaredTerms = {}
+    reward_horizon: Duration = milliseconds("7d")
+    correct_rewards: bool = True
+    ranker_every: Annotated[int, Field(ge=1)] = 200
+    ranker_at_most: Duration = milliseconds("1h")
     ranking_throttle: Duration = milliseconds("60s")
 
     recommend_collaborative: Annotated[float, Field(ge=0)] = 0.40

@@ -4,8 +4,8 @@ import json
 import random
 from typing import Any
 
-from schemas.offer_results import OfferExample, OfferUsage, RankedOffer, RankerVersion, Ranking
-from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
+from schemas.offer_results import OfferExample, OfferUsage, RankedOffer, RankerVersion, Ranking, RewardStray
+from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS, REWARD_STRAYS
 from schemas.recommendation_results import ItemDemand, Recommendations, Suggestion
 from schemas.recommendation_topics import ITEM_DEMANDS, RECOMMENDATIONS
 from schemas.records import AnyRecord, AnyTopic, Record
@@ -202,6 +202,11 @@ def offer_example(event_id: str = "d1", **changed: Any) -> OfferExample:
     return OfferExample(event_id=event_id, **fields | changed)
 
 
+def reward_stray(event_id: str = "c9", **changed: Any) -> RewardStray:
+    fields: dict[str, Any] = {"event_time": NOON, "user": "ann", "kind": "redemption", "reason": "never_shown"}
+    return RewardStray(event_id=event_id, **fields | {"offer": "coffee", "decision": "d9"} | changed)
+
+
 def ranker_version(version: int = 4, model: str = "offers", **changed: Any) -> RankerVersion:
     fields: dict[str, Any] = {
         "event_id": f"{model}@{version}",
@@ -277,6 +282,7 @@ _TOPICS: dict[Any, AnyTopic] = {
     DeadLetter: DEAD_LETTERS,
     Ranking: RANKINGS,
     OfferExample: OFFER_EXAMPLES,
+    RewardStray: REWARD_STRAYS,
     RankerVersion: RANKERS,
     OfferUsage: OFFER_USAGE,
     Recommendations: RECOMMENDATIONS,

@@ -7,22 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.offer_history import DECISION_LIFE, DECISIONS
-from processors.rewards import OfferRewards, examination, weight_of
+from processors.reward_slots import examination, weight_of
+from processors.rewards import OfferRewards
 from schemas.events import Click
 from schemas.offer_results import OfferExample, RankedOffer, Ranking
 from schemas.records import DAY
 from streams.task import Task
 from tests.builders import HOUR, NOON
-from tests.processors.offer_world import click, payment, ranking, record, slot
+from tests.processors.offer_world import click, payment, ranking, record, slot, tables
 
 END = NOON + 5 * DAY
 AFTERWARDS = click("view", END + 30 * DAY, user="ann", offer="another")
 
 
+def said(*messages: Any, rewards: OfferRewards | None = None) -> list[Any]:
+    """Return all that is said about these, a month after."""
+    task = Task(rewards or OfferRewards(), {}, tables())
+    return [each.message for message in (*messages, AFTERWARDS) for each in task.step(record(message))]
+
+
 def outcomes(*messages: Any) -> list[OfferExample]:
-    """Return the examples said about these, a month after."""
-    task = Task(OfferRewards(), {}, {})
-    return [said.message for each in (*messages, AFTERWARDS) for said in task.step(record(each))]
+    """Return the examples said about these, without what corrects them."""
+    return [each for each in said(*messages) if isinstance(each, OfferExample) and not each.late]
 
 
 def label(*clicks: Click) -> bool:
@@ -59,17 +65,16 @@ def test_a_click_that_names_the_decision_needs_no_offer() -> None:
 
 def test_a_click_counts_for_every_decision_it_may_be_about() -> None:
     twice = (ranking(), ranking(NOON + DAY, event_id="d-2", version=4))
-    said = outcomes(*twice, click("view", NOON + 2 * DAY), click("redemption", END + HOUR))
-    assert [(each.decision, each.label, each.version) for each in said] == [("d-1", False, 3), ("d-2", True, 4)]
+    found = outcomes(*twice, click("view", NOON + 2 * DAY), click("redemption", END + HOUR))
+    assert [(each.decision, each.label, each.version) for each in found] == [("d-1", False, 3), ("d-2", True, 4)]
 
 
 def test_nothing_is_said_before_the_window_is_over() -> None:
-    task = Task(OfferRewards(), {}, {})
+    task = Task(OfferRewards(), {}, tables())
     for message in (ranking(), click("view"), click("redemption"), click("view", END)):
         assert task.step(record(message)) == []
-    (said,) = task.step(record(click("view", END + 1)))
-    assert said.message.matured_at == END
-    assert task.states == {}
+    (example,) = task.step(record(click("view", END + 1)))
+    assert example.message.matured_at == END
 
 
 def test_a_decision_repeated_is_one() -> None:
@@ -105,8 +110,8 @@ def impression(offer: str, at: int = NOON + HOUR, **changed: Any) -> Click:
 
 
 def test_only_what_was_shown_is_learned_from() -> None:
-    said = outcomes(decided(), impression("tea"), click("view", NOON + 2 * HOUR), click("redemption", NOON + 3 * HOUR))
-    assert [(each.offer, each.position, each.policy, each.label) for each in said] == [("tea", 2, "softmax", False)]
+    found = outcomes(decided(), impression("tea"), click("view", NOON + HOUR), click("redemption", NOON + 2 * HOUR))
+    assert [(each.offer, each.position, each.policy, each.label) for each in found] == [("tea", 2, "softmax", False)]
     assert outcomes(decided()) == outcomes(decided(), impression("news")) == []
 
 
@@ -137,9 +142,9 @@ def test_an_impression_that_cannot_be_of_the_decision_is_not_learned_from(strang
 
 
 def test_clicks_before_anything_is_known_of_a_customer_keep_nothing() -> None:
-    task = Task(OfferRewards(), {}, {})
+    task = Task(OfferRewards(), {}, tables())
     for each in (impression("coffee"), click("view"), click("redemption", decision_id="d-9")):
-        assert task.step(record(each)) == []
+        task.step(record(each))
     assert task.states == {}
 
 
@@ -150,7 +155,7 @@ def test_a_click_that_names_the_decision_counts_for_the_offer_it_names() -> None
 
 
 def test_decisions_that_nobody_shows_are_bounded_and_forgotten() -> None:
-    task = Task(OfferRewards(), {}, {})
+    task = Task(OfferRewards(), {}, tables())
     for number in range(DECISIONS + 5):
         task.step(record(decided(NOON + number, event_id=f"d-{number}")))
     assert len(task.states["ann"].unshown) == DECISIONS
@@ -174,15 +179,15 @@ def test_an_example_tells_whose_policy_decided_in_which_trial() -> None:
 
 def test_a_lower_slot_is_weighed_against_the_candidates_left() -> None:
     shown = decided(NOON, slot(propensity=0.5), slot("tea", propensity=1 / 3))
-    said = outcomes(shown, impression("coffee"), impression("tea"))
-    assert [each.weight for each in said] == [pytest.approx(0.5), pytest.approx(examination(2))]
+    found = outcomes(shown, impression("coffee"), impression("tea"))
+    assert [each.weight for each in found] == [pytest.approx(0.5), pytest.approx(examination(2))]
 
 
 def test_not_being_seen_far_down_says_little_against_an_offer() -> None:
     shown = decided(NOON, *(slot(name, propensity=1.0) for name in ("coffee", "tea", "cake")))
     impressions = [impression(name) for name in ("coffee", "tea", "cake")]
-    said = outcomes(shown, *impressions, click("view", NOON + DAY, offer="cake", decision_id="d-1"))
-    assert {each.offer: each.weight for each in said} == {"coffee": 1.0, "tea": examination(2), "cake": 1.0}
+    found = outcomes(shown, *impressions, click("view", NOON + DAY, offer="cake", decision_id="d-1"))
+    assert {each.offer: each.weight for each in found} == {"coffee": 1.0, "tea": examination(2), "cake": 1.0}
     assert [examination(position) for position in (1, 3)] == [1.0, 0.5]
 
 
