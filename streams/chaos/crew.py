@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 
+from streams.chaos.footprint import Use, use_of
 from streams.services.ports import free_port
 
 STOP_SECONDS = 30.0
@@ -32,6 +33,7 @@ class Member:
     log: Path
     dismissed: bool = False
     """Whether it was ended on purpose."""
+    uses: list[Use] = field(default_factory=list)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -126,6 +128,12 @@ class Crew:
     def has_work(self, member: Member) -> bool:
         """Return whether a worker has partitions by now."""
         return bool(_told(member.port, "headrace_lane_waiting{"))
+
+    def measure(self) -> None:
+        """Note what each worker takes of the machine now."""
+        for member in self.running:
+            if (use := use_of(member.process.pid)) is not None:
+                member.uses.append(use)
 
     def look(self) -> None:
         """Note how many commits of each worker have been fenced by now."""

@@ -14,15 +14,18 @@ from confluent_kafka import KafkaException
 from redis import exceptions
 
 from schemas.privacy import Tokeniser
+from schemas.topics import SCORES
 from streams.assembly import fraud_pipeline
 from streams.chaos.checks import Findings, Replayed, check
 from streams.chaos.crew import Crew, CrewLost, Member
-from streams.chaos.evidence import Kept, Marks, Place, States, closing_log, gather, inputs
+from streams.chaos.evidence import Kept, Marks, Place, Said, States, closing_log, gather, inputs
 from streams.chaos.explained import unexplained
+from streams.chaos.footprint import Footprint, footprint
 from streams.chaos.ledger import Letter, Publishing
 from streams.chaos.stage import Stage
+from streams.chaos.upgrade import Upgrade, UpgradedReplay, upgraded
 from streams.chaos.verdict import Verdict, verdict
-from streams.chaos.watch import Watch
+from streams.chaos.watch import MEASURE_SECONDS, Watch
 from streams.inbound import Edge
 from streams.journal import JournalReplay
 from streams.kafka_log import KafkaLog
@@ -61,6 +64,8 @@ class Drill:
     marks: Marks
     broken: list[str] = field(default_factory=list)
     finished: bool = False
+    footprint: Footprint | None = None
+    upgraded: Upgrade | None = None
 
     def until(self, reached: Callable[[], bool], what: str, seconds: float = FINISH_SECONDS) -> None:
         """Return as soon as something is so; workers that end meanwhile are replaced. Raises Unreached."""
@@ -94,6 +99,17 @@ class Drill:
         """Ask a worker to end, which must be with 0."""
         if status := self.crew.dismiss(member):
             self.broken.append(f"a worker ended with {status} at SIGTERM, not with 0")
+
+    def upgrade(self) -> None:
+        """Let all workers from now on be of the next release. None of the last may be running."""
+        self.upgraded = upgraded(self.settings, self.kept.sequences(tasks_of(fraud_pipeline(self.settings))))
+        self.crew.environment = dict(self.crew.environment) | self.upgraded.variables
+
+    def judge_footprint(self, member: Member) -> None:
+        """Tell what a worker has taken of the machine over its life, and whether that did not stop growing."""
+        self.footprint = footprint(member.uses, len(member.uses) * MEASURE_SECONDS)
+        if self.footprint is not None and not self.footprint.flat:
+            self.broken.append(f"a worker keeps growing: {self.footprint}")
 
     def finish(self, seconds: float = FINISH_SECONDS) -> None:
         """Let the workers take all there is, and end them. Done once, by the fault itself where it must be."""
@@ -142,6 +158,7 @@ def _run(plan: Plan, stage: Stage) -> Verdict:
             fenced=sum(drill.crew.fenced.values()),
             endings={str(status): count for status, count in drill.crew.endings.items()},
             recovery_s=drill.watch.recovery(),
+            footprint=drill.footprint,
         )
 
 
@@ -151,16 +168,20 @@ def _staged(plan: Plan, stage: Stage) -> Iterator[Drill]:
     own = dict(plan.worker) | {"kafka": stage.kafka, "redis": stage.redis, "group": f"chaos-{uuid4()}"}
     settings = Settings(**own)  # type: ignore[arg-type]  # as an operator spells them
     pipeline = fraud_pipeline(settings)
-    tasks = [f"{p.name}/{n}" for p in pipeline.processors for n in range(p.inputs[0].partitions)]
     variables = {f"HEADRACE_{name.upper()}": value for name, value in own.items()}
     with ExitStack() as stack:
         kept, watched = stack.enter_context(Kept(stage.redis)), stack.enter_context(Kept(stage.redis))
         marks, seen = (stack.enter_context(Marks(stage.kafka, settings.group, inputs(pipeline))) for _ in range(2))
         crew = stack.enter_context(Crew(variables, plan.logs))
-        watch = stack.enter_context(Watch(watched, seen, crew, tasks, plan.forgetful))
+        watch = stack.enter_context(Watch(watched, seen, crew, tasks_of(pipeline), plan.forgetful))
         rate = len(plan.letters) / STREAM_SECONDS
         publishing = stack.enter_context(Publishing(stage.kafka, plan.letters, rate))
         yield Drill(stage, settings, plan.seed, Random(plan.seed), crew, publishing, watch, kept, marks)
+
+
+def tasks_of(pipeline: Pipeline) -> list[str]:
+    """Return the names of all tasks of a pipeline."""
+    return [f"{p.name}/{n}" for p in pipeline.processors for n in range(p.inputs[0].partitions)]
 
 
 def _caught_up(kept: Kept, marks: Marks) -> bool:
@@ -183,16 +204,26 @@ def _findings(drill: Drill) -> Findings:
     pipeline = fraud_pipeline(drill.settings)
     with closing_log(drill.stage.kafka) as log:
         evidence = gather(pipeline, log, drill.publishing.writes, drill.kept, drill.marks.committed())
-        found = check(pipeline, evidence, replayed(pipeline, log, drill.settings))
-    found.broken += unexplained(evidence.said, drill.settings)
+        found = check(pipeline, evidence, replayed(pipeline, log, drill))
+    found.broken += _unexplained(drill, evidence.said)
     found.broken += [*drill.watch.backwards[:3], *drill.publishing.refused[:1], *drill.broken]
     return found
 
 
-def replayed(pipeline: Pipeline, log: KafkaLog, settings: Settings) -> Replayed:
+def _unexplained(drill: Drill, said: Sequence[Said]) -> list[str]:
+    if (upgrade := drill.upgraded) is None:
+        return unexplained(said, drill.settings)
+    before = [each for each in said if each.topic != SCORES.name or upgrade.is_before(each)]
+    later = [each for each in said if each.topic != SCORES.name or not upgrade.is_before(each)]
+    return [*unexplained(before, drill.settings), *unexplained(later, upgrade.settings)]
+
+
+def replayed(pipeline: Pipeline, log: KafkaLog, drill: Drill) -> Replayed:
     """Return what the in-process engine makes of the journal, from nothing."""
+    settings = drill.settings
     edge = Edge(Tokeniser({"1": settings.key("tokens")}), Seal(settings.key("dead-letters")))
-    replay = JournalReplay(pipeline, log, edge)
+    straight = JournalReplay(pipeline, log, edge)
+    replay = straight if drill.upgraded is None else UpgradedReplay(pipeline, drill.upgraded, log, edge)
     said = {each.id: each.topic.encode(each.message) for each in replay.records()}
     states: States = {
         name: {key: state_codec(task.processor).encode(state) for key, state in task.states.items()}

@@ -59,6 +59,21 @@ def terminate(drill: Drill) -> None:
     drill.moves_on()
 
 
+def upgrade(drill: Drill) -> None:
+    """End the workers of one release under load, by SIGKILL at odd seeds, and go on with those of the next."""
+    drill.publishing.allowed = 0.6
+    old = drill.begin()
+    drill.under_load()
+    if drill.seed % 2:
+        drill.crew.kill(old)
+    else:
+        drill.dismiss(old)
+    drill.upgrade()
+    drill.publishing.allowed = 1.0
+    drill.crew.start()
+    drill.moves_on()
+
+
 def zombie(drill: Drill) -> None:
     """Hold a busy worker still until another has taken over, then let it go on with what it has at hand."""
     drill.publishing.rush(0.6)

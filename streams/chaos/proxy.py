@@ -23,10 +23,13 @@ class Link(StrEnum):
 
 
 class Proxy:
-    """Passes on what comes in at `port` of 127.0.0.1 to another port of it. Lives in a loop and thread of its own."""
+    """Passes on what comes in at `port` of 127.0.0.1, a free one for 0, to another port of it.
 
-    def __init__(self, target: int) -> None:
-        self.port = 0
+    Lives in a loop and thread of its own.
+    """
+
+    def __init__(self, target: int, port: int = 0) -> None:
+        self.port = port
         self.link = Link.WHOLE
         self._target = target
         self._loop = asyncio.new_event_loop()
@@ -37,7 +40,7 @@ class Proxy:
     def open(self) -> None:
         """Begin to listen."""
         self._thread.start()
-        listening = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        listening = asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
         self.port = int(self._server.sockets[0].getsockname()[1])
 
@@ -89,9 +92,9 @@ class Proxy:
 
 
 @contextmanager
-def proxied(target: int) -> Iterator[Proxy]:
+def proxied(target: int, port: int = 0) -> Iterator[Proxy]:
     """Run a proxy in front of a port of 127.0.0.1 for as long as the block lasts."""
-    proxy = Proxy(target)
+    proxy = Proxy(target, port)
     proxy.open()
     try:
         yield proxy

@@ -6,6 +6,7 @@ from statistics import median
 import msgspec
 
 from streams.chaos.checks import Findings
+from streams.chaos.footprint import Footprint
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -14,6 +15,7 @@ class Verdict(msgspec.Struct, frozen=True):
     `fenced` counts commits refused because another worker owned the task; `endings` the workers that ended by
     themselves and were replaced, by their exit status; `recovery_s` lasts from the end of the fault until every first
     hop has committed again, None for a scenario without fault. `broken` tells each promise that did not hold.
+    `footprint` is that of the worker that was there all the time, where one was.
     """
 
     scenario: str
@@ -26,6 +28,7 @@ class Verdict(msgspec.Struct, frozen=True):
     endings: dict[str, int] = {}
     recovery_s: float | None = None
     broken: tuple[str, ...] = ()
+    footprint: Footprint | None = None
 
     @property
     def ok(self) -> bool:
@@ -36,7 +39,7 @@ class Verdict(msgspec.Struct, frozen=True):
 class Result(msgspec.Struct, frozen=True):
     """All seeds of one scenario: sums, but for the recovery in seconds, of which median and maximum; and `ok`.
 
-    `broken` tells each promise that did not hold, with its seed.
+    `broken` tells each promise that did not hold, with its seed; `footprints` are those of the verdicts.
     """
 
     scenario: str
@@ -49,6 +52,7 @@ class Result(msgspec.Struct, frozen=True):
     recovery_s_max: float | None
     ok: bool
     broken: tuple[str, ...] = ()
+    footprints: tuple[Footprint, ...] = ()
 
 
 def verdict(scenario: str, seed: int, findings: Findings) -> Verdict:
@@ -87,4 +91,5 @@ def summary(scenario: str, verdicts: Sequence[Verdict], fences: bool = False) ->
         recovery_s_max=round(max(recoveries), 2) if recoveries else None,
         ok=all(verdict.ok for verdict in verdicts) and not broken,
         broken=tuple(broken),
+        footprints=tuple(verdict.footprint for verdict in verdicts if verdict.footprint is not None),
     )

@@ -13,6 +13,7 @@ from streams.chaos.evidence import Kept, Marks, Place
 
 SAMPLE_SECONDS = 0.05
 COMMITTED_SECONDS = 1.0
+MEASURE_SECONDS = 1.0
 ASK_SECONDS = 0.5
 SETTLE_SECONDS = 4 * SAMPLE_SECONDS
 FIRST_HOP = "features/"
@@ -48,6 +49,7 @@ class Watch:
             (self._look_at_checkpoints, SAMPLE_SECONDS),
             (self._look_at_kafka, COMMITTED_SECONDS),
             (self._crew.look, SAMPLE_SECONDS),
+            (self._crew.measure, MEASURE_SECONDS),
         )
 
     def __enter__(self) -> "Watch":

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import orjson
 import typer
 from rich.console import Console
@@ -43,7 +44,7 @@ def run_command(
         with _silent() if as_json else _shown() as tell:
             results = campaign.run(tell)
     if as_json:
-        typer.echo(orjson.dumps([_row(result) for result in results]))
+        typer.echo(orjson.dumps(msgspec.to_builtins(results)))
     else:
         _print(results, campaign.folder)
     raise typer.Exit(0 if all(result.ok for result in results) else 1)
@@ -86,10 +87,6 @@ def _shown() -> Iterator[Tell]:
     with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
         task = bar.add_task("Kafka and Redis", total=None)
         yield lambda drill, done, missing: bar.update(task, description=drill, completed=done, total=missing)
-
-
-def _row(result: Result) -> dict[str, object]:
-    return {name: getattr(result, name) for name in result.__struct_fields__}
 
 
 def _print(results: Sequence[Result], folder: Path) -> None:

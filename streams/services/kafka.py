@@ -54,6 +54,9 @@ message.max.bytes=33554432
 replica.fetch.max.bytes=33554432
 log.retention.ms=-1
 """
+OWN_PROPERTIES = "own.properties"
+"""A file in the broker's folder whose lines, where there is one, come last and win; they may name {port}, {controller}
+and {logs} too."""
 
 
 def command(folder: Path, port: int) -> list[str]:
@@ -65,7 +68,9 @@ def command(folder: Path, port: int) -> list[str]:
     classpath = f"{fetch_jars(CACHE)}/*"
     logs, properties = folder / "log", folder / "server.properties"
     controller = free_port(avoid=port)
-    properties.write_text(_PROPERTIES.format(port=port, controller=controller, logs=logs))
+    own = folder / OWN_PROPERTIES
+    lines = _PROPERTIES + (own.read_text() if own.exists() else "")
+    properties.write_text(lines.format(port=port, controller=controller, logs=logs))
     if not (logs / "meta.properties").exists():
         # A leading hyphen would be read as an option.
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
