@@ -31,6 +31,16 @@ class Beliefs(NamedTuple):
     evidence: float
     worlds: Callable[[np.random.Generator, int], Vector]
 
+    def around(self, scores: Vector) -> Beliefs:
+        """Return these beliefs with scores from elsewhere for the means, which shift every world.
+
+        ValueError for scores of another number, and for one that is not finite.
+        """
+        if scores.shape != self.mean.shape or not np.isfinite(scores).all():
+            raise ValueError(f"expected {len(self.mean)} finite scores, one per candidate, got {scores}")
+        shift = scores - self.mean
+        return self._replace(mean=scores, worlds=lambda chance, m: self.worlds(chance, m) + shift)
+
 
 class EpsilonGreedy(msgspec.Struct, frozen=True, tag="epsilon-greedy"):
     """The best one, and with chance `epsilon` any of them alike (Sutton and Barto, section 2.2)."""
@@ -120,13 +130,12 @@ class Thompson(msgspec.Struct, frozen=True, tag="thompson"):
     def chances(self, beliefs: Beliefs, chance: np.random.Generator) -> Chances:
         """Return in what share of the worlds each open candidate is the best."""
         worlds = beliefs.worlds(chance, self.draws)
+        best = worlds.argmax(axis=1)
 
         def of(open_: Mask) -> Vector:
-            columns = np.flatnonzero(open_)
-            wins = np.bincount(worlds[:, columns].argmax(axis=1), minlength=len(columns))
-            shares = np.zeros(len(open_))
-            shares[columns] = wins / self.draws
-            return shares
+            still, lost = best.copy(), ~open_[best]
+            still[lost] = np.where(open_, worlds[lost], -np.inf).argmax(axis=1)
+            return np.bincount(still, minlength=len(open_)) / self.draws
 
         return of
 

@@ -53,9 +53,8 @@ class Slate:
     time: float | None = None
 
 
-@runtime_checkable
-class Policy(Protocol):
-    """Chooses among candidates with known chances, and learns from what came of it."""
+class Chooser(Protocol):
+    """Chooses among candidates with known chances."""
 
     @property
     def floor(self) -> float:
@@ -65,6 +64,29 @@ class Policy(Protocol):
     def chances(self, slate: Slate, chance: np.random.Generator) -> Chances:
         """Return what tells, for the open ones among the candidates, the chance of each. Changes nothing."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Believer:
+    """A way to explore around what is believed of a slate's candidates already; it learns nothing."""
+
+    exploration: Exploration
+    beliefs: Beliefs
+
+    @property
+    def floor(self) -> float:
+        """Return the lowest propensity of anything chosen, where chances are sampled; else 0."""
+        return self.exploration.floor
+
+    def chances(self, slate: Slate, chance: np.random.Generator) -> Chances:
+        """Return what tells, for the open ones among the candidates, the chance of each. Changes nothing."""
+        known = self.beliefs if slate.scores is None else self.beliefs.around(slate.scores)
+        return self.exploration.chances(known, chance)
+
+
+@runtime_checkable
+class Policy(Chooser, Protocol):
+    """Chooses among candidates with known chances, and learns from what came of it."""
 
     def learn(self, outcome: Outcome) -> None:
         """Learn one reward, of an arm known or new; weight 0 changes nothing."""
@@ -119,12 +141,7 @@ class Bandit:
     def beliefs(self, slate: Slate) -> Beliefs:
         """Return what is believed of the candidates; brought scores stand for the means, and shift every world."""
         known = self._model.beliefs(slate.arms, slate.contexts, slate.time)
-        if slate.scores is None:
-            return known
-        if slate.scores.shape != (len(slate.arms),) or not np.isfinite(slate.scores).all():
-            raise ValueError(f"expected {len(slate.arms)} finite scores, one per candidate, got {slate.scores}")
-        shift = slate.scores - known.mean
-        return known._replace(mean=slate.scores, worlds=lambda chance, m: known.worlds(chance, m) + shift)
+        return known if slate.scores is None else known.around(slate.scores)
 
     def chances(self, slate: Slate, chance: np.random.Generator) -> Chances:
         """Return what tells, for the open ones among the candidates, the chance of each. Changes nothing."""

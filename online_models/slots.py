@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from online_models.base import Vector
 from online_models.exploration import Mask
-from online_models.policies import Policy, Slate
+from online_models.policies import Chooser, Slate
 
 
 class Slot(NamedTuple):
@@ -45,7 +45,7 @@ def seed_of(policy_seed: int, decision_id: str) -> int:
 
 
 def rank(
-    policy: Policy, slate: Slate, slots: int, seed: int, eligible: Mask, diversity: Diversity | None = None
+    policy: Chooser, slate: Slate, slots: int, seed: int, eligible: Mask, diversity: Diversity | None = None
 ) -> tuple[Slot, ...]:
     """Return at most `slots` slots from the top, without replacement: fewer where no candidate is left.
 
@@ -60,7 +60,7 @@ def rank(
 
 
 def _filled(
-    policy: Policy, slate: Slate, slots: int, chance: np.random.Generator, open_: Mask, diversity: Diversity | None
+    policy: Chooser, slate: Slate, slots: int, chance: np.random.Generator, open_: Mask, diversity: Diversity | None
 ) -> Iterator[Slot]:
     chances = policy.chances(slate, chance)
     chosen: list[int] = []

@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from online_models.arms import Outcome, RateSettings
-from online_models.exploration import EpsilonGreedy, Exploration, Softmax, Thompson, Uniform
-from online_models.policies import Bandit, Slate
+from online_models.arms import RateSettings, beta_beliefs
+from online_models.exploration import Beliefs, EpsilonGreedy, Exploration, Softmax, Thompson, Uniform
+from online_models.policies import Believer, Slate
 from online_models.slots import Diversity, Slot, rank, seed_of
 from processors.offer_scoring import Scored
 
@@ -49,17 +49,8 @@ class SlotFiller:
         slate = Slate(tuple(terms.offer for terms, _ in scored.candidates), scores=scored.preferences())
         eligible = np.ones(len(slate.arms), dtype=np.bool_)
         seed = seed_of(self.seed, decision)
-        return rank(self._bandit(scored), slate, slots, seed, eligible, self._diversity(scored))
-
-    def _bandit(self, scored: Scored) -> Bandit:
-        way = POLICIES[self.policy]
-        bandit = Bandit(RateSettings(), way)
-        if isinstance(way, Thompson):
-            for terms, usage in scored.candidates:
-                if usage is not None and usage.impressions:
-                    rate = min(1.0, usage.redemptions / usage.impressions)
-                    bandit.learn(Outcome(terms.offer, rate, weight=float(usage.impressions)))
-        return bandit
+        chooser = Believer(POLICIES[self.policy], _beliefs(scored))
+        return rank(chooser, slate, slots, seed, eligible, self._diversity(scored))
 
     def _diversity(self, scored: Scored) -> Diversity | None:
         if self.most_per_category is None:
@@ -67,3 +58,11 @@ class SlotFiller:
         codes: dict[str, int] = {}
         named = [terms.category or f"\n{terms.offer}" for terms, _ in scored.candidates]
         return Diversity(np.array([codes.setdefault(name, len(codes)) for name in named]), self.most_per_category)
+
+
+def _beliefs(scored: Scored) -> Beliefs:
+    """Return what the shows of each offer say of its rate: one redemption a show at most."""
+    usages = [usage for _, usage in scored.candidates]
+    shows = np.array([0 if usage is None else usage.impressions for usage in usages], dtype=np.float64)
+    redeemed = np.array([0 if usage is None else usage.redemptions for usage in usages], dtype=np.float64)
+    return beta_beliefs(shows, np.minimum(redeemed, shows), RateSettings())

@@ -1,14 +1,16 @@
 """Policies keep one contract: chances that sum to one, learning that can be undone, and exact restarts."""
 
+from math import inf
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from online_models.arms import LinearSettings, Outcome, RateSettings
+from online_models.arms import LinearSettings, Outcome, RateSettings, beta_beliefs
 from online_models.base import Vector
 from online_models.exploration import EpsilonGreedy, Mask, Softmax, SquareCB, Thompson
-from online_models.policies import WAYS, Bandit, Policy, Slate, build
+from online_models.policies import WAYS, Bandit, Believer, Policy, Slate, build
 
 ARMS = tuple(f"offer-{number}" for number in range(6))
 WIDTH = 3
@@ -306,3 +308,25 @@ def test_linear_policies_find_what_suits_whom() -> None:
         slate = Slate(("arm-0", "arm-1"), np.tile(np.eye(2)[kind], (2, 1)))
         shares = policy.chances(slate, chance)(np.ones(2, dtype=np.bool_))
         assert shares[kind] == pytest.approx(0.99)
+
+
+@pytest.mark.parametrize("prior_weight", [0.02, 2.0])
+def test_worlds_are_drawn_from_what_is_believed(prior_weight: float) -> None:
+    seen, won = np.array([0.0, 3.0, 400.0]), np.array([0.0, 3.0, 12.0])
+    beliefs = beta_beliefs(seen, won, RateSettings(prior_weight=prior_weight))
+    worlds = beliefs.worlds(np.random.default_rng(1), 40_000)
+    assert worlds.mean(axis=0) == pytest.approx(beliefs.mean, abs=0.01)
+    assert worlds.std(axis=0) == pytest.approx(beliefs.deviation, abs=0.01)
+    assert np.isfinite(worlds).all()
+
+
+def test_one_who_believes_chooses_as_a_bandit_that_has_learned_the_same() -> None:
+    rates = RateSettings(half_lives=(inf,))
+    bandit, slate = Bandit(rates, Thompson(64)), Slate(("a", "b", "c"), scores=np.array([0.3, 0.2, 0.4]))
+    for arm, won, seen in (("a", 3, 10), ("b", 0, 4), ("c", 7, 9)):
+        bandit.learn(Outcome(arm, won / seen, weight=float(seen)))
+    believer = Believer(bandit.exploration, beta_beliefs(np.array([10.0, 4, 9]), np.array([3.0, 0, 7]), rates))
+    for open_ in ([True, True, True], [False, True, True], [True, False, False]):
+        chances = [each.chances(slate, np.random.default_rng(5))(np.array(open_)) for each in (bandit, believer)]
+        assert chances[0] == pytest.approx(chances[1])
+    assert believer.floor == bandit.floor == 1 / 64
