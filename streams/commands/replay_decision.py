@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -23,19 +24,21 @@ from sinks.base import SinkBusy
 from sinks.connection import connect
 from sinks.serving import Reader
 from streams.assembly import fraud_scorer, pipeline
+from streams.backup_files import BadBackup
 from streams.collector import spare_keyed_state
 from streams.commands.screen import spinning
 from streams.decision_log import Unreplayable
-from streams.decision_replay import DecisionReplay, Replayed
+from streams.decision_replay import DecisionReplay, Replayed, no_snapshots
 from streams.decision_search import decision_of, some_scores, versions_of
 from streams.inbound import Edge
 from streams.kafka_log import KafkaLog
 from streams.running import reachable
 from streams.sealing import Seal
 from streams.settings import Settings
+from streams.snapshots import snapshots_in
 from streams.topic_admin import KafkaAway, list_topics
 
-REFUSALS = (BadMessage, KafkaAway, KafkaException, SinkBusy, Unreplayable)
+REFUSALS = (BadBackup, BadMessage, KafkaAway, KafkaException, SinkBusy, Unreplayable)
 UNEQUAL, UNTOLD = 1, 2
 SHOWN = 20
 """How many differing decisions of a sample are told one by one."""
@@ -46,6 +49,9 @@ def replay_decision_command(
     tenant: Annotated[str, typer.Option(help="Whose it is.")] = "default",
     sample: Annotated[int | None, typer.Option(help="Replay so many scores, drawn at random.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Draw others.")] = 0,
+    begin: Annotated[
+        Path | None, typer.Option("--from", help="Begin at the newest backup in this folder from before the decision.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Rebuild the state that a decision was made from, make it again, and show the fields that differ to any bit.
@@ -60,7 +66,8 @@ def replay_decision_command(
     with _telling_why_not(), spinning("looking for the decision") as tell, closing(KafkaLog(settings.kafka)) as log:
         list_topics(settings.kafka)  # an absent broker is told at once, and by its address
         edge = Edge(Tokeniser({"1": settings.key("tokens")}), Seal(settings.key("dead-letters")))
-        replay = DecisionReplay(pipeline(settings), log, edge, tell=tell)
+        snapshots = no_snapshots if begin is None else snapshots_in(begin, pipeline(settings))
+        replay = DecisionReplay(pipeline(settings), log, edge, snapshots, tell=tell)
         if event_id is None:
             found = list(replay.scores(some_scores(log, sample or 0, seed)))
         else:
