@@ -136,17 +136,18 @@ def stages_of_replay(tell: Tell, events: int | None) -> Figures:
 @commands.command("ranking")
 def ranking_command(
     requests: Annotated[int, typer.Option(help="How many are answered at 20 candidates.", min=100)] = 3_000,
+    rounds: Annotated[int, typer.Option(help="Redemptions over a broker; 0 leaves them out.", min=0)] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Offers ranked on one core: requests/s, milliseconds a request, and how soon feedback is in a ranking."""
-    _show("ranking", lambda tell: ranking(tell, requests), as_json)
+    _show("ranking", lambda tell: ranking(tell, requests, rounds), as_json)
 
 
-def ranking(tell: Tell, requests: int = 3_000) -> Figures:
+def ranking(tell: Tell, requests: int = 3_000, rounds: int = 100) -> Figures:
     """Return requests/s and percentiles in milliseconds."""
     from benchmarks.ranking import ranking
 
-    return ranking(requests, tell)
+    return ranking(requests, rounds, tell)
 
 
 @commands.command("memory")

@@ -16,10 +16,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_figure_is_there_and_every_round_of_feedback_taught_a_version() -> None:
-    found = benchmark.ranking(requests=100)
+    found = benchmark.ranking(requests=100, rounds=0)
     assert found["requests_per_second"] > 0 < found["requests_per_core_second"]
     assert 0 < found["p50_ms"] <= found["p99_ms"]
-    assert 0 < found["feedback_to_ranking_p50_ms"] <= found["feedback_to_ranking_p99_ms"]
+    assert 0 < found["feedback_in_process_p50_ms"] <= found["feedback_in_process_p99_ms"]
     assert found["ranker_version"] > 5
 
 
