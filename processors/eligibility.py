@@ -22,8 +22,10 @@ Refusal = Literal[
     "frequency_cap",
     "cool_down",
     "exclusive",
+    "risk",
 ]
-"""Why an offer is no candidate. `unknown` is one that the catalogue of the customer's tenant does not have."""
+"""Why an offer is no candidate. `unknown` is one that the catalogue of the customer's tenant does not have; `risk` is
+the customer's, who may abuse any offer."""
 
 
 def refusal(terms: Terms, context: OfferContext, usage: OfferUsage | None, time: int) -> Refusal | None:

@@ -16,9 +16,10 @@ from processors.reasons import Facts, in_words
 from processors.rules import rule_score
 from processors.terminals import Terminal, TerminalHistory
 from schemas.keys import keyed
+from schemas.offer_results import CustomerRisk
 from schemas.records import DAY, AnyRecord
 from schemas.results import Alert, CardFeatures, Decision, FraudScore, Label, ModelVersion, Reason
-from schemas.topics import ALERTS, CARD_FEATURES, MODEL_ALIASES, MODELS, SCORES, TERMINAL_LABELS
+from schemas.topics import ALERTS, CARD_FEATURES, CUSTOMER_RISKS, MODEL_ALIASES, MODELS, SCORES, TERMINAL_LABELS
 
 REASONS = 3
 
@@ -78,7 +79,7 @@ class FraudScorer:
 
     name = "fraud"
     inputs = (CARD_FEATURES, TERMINAL_LABELS)
-    outputs = (SCORES, ALERTS)
+    outputs = (SCORES, ALERTS, CUSTOMER_RISKS)
     tables = (MODELS, MODEL_ALIASES)
     state = Terminal
 
@@ -119,9 +120,11 @@ class FraudScorer:
         versions = tables[MODELS]
         model = self._decides(payment, tables[MODEL_ALIASES], versions)
         score = self.score(payment, x, newest, model, versions)
-        if score.decision in ("approve", "challenge"):
+        if score.decision == "approve":
             return (Said(SCORES, score),)
-        return (Said(SCORES, score), Said(ALERTS, _alert(score)))
+        if score.decision == "challenge":
+            return (Said(SCORES, score), Said(CUSTOMER_RISKS, _risk(score)))
+        return (Said(SCORES, score), Said(ALERTS, _alert(score)), Said(CUSTOMER_RISKS, _risk(score)))
 
     def _decides(self, payment: CardFeatures, aliases: Aliases, versions: Versions) -> str:
         """Return the model that decides on a payment; a challenger without a usable version never does."""
@@ -244,6 +247,17 @@ def rule_judgement(vector: tuple[float, ...], names: tuple[str, ...]) -> Judgeme
     """Return what the rules make of a vector: the answer while no model is usable."""
     score, reasons = rule_score(Facts(names, vector))
     return Judgement(score, score, reasons, 0.0, 0.0, 0.0)
+
+
+def _risk(score: FraudScore) -> CustomerRisk:
+    return CustomerRisk(
+        event_id=score.event_id,
+        event_time=score.event_time,
+        tenant=score.tenant,
+        user=score.user,
+        probability=score.probability,
+        alert=score.decision != "challenge",
+    )
 
 
 def _alert(score: FraudScore) -> Alert:

@@ -9,6 +9,7 @@ from processors.calendar import HOUR, hour, weekday
 from processors.definitions import Feature
 from processors.features import FeatureSet
 from processors.offer_history import History
+from processors.offer_risk import Suspicion
 from processors.offer_tallies import PRIOR, Shown, Tally
 from processors.offer_terms import Terms
 from processors.past import Known
@@ -107,6 +108,7 @@ class OfferContext(msgspec.Struct):
     ranked_at: int | None = None
     due: int | None = None
     cause: Cause | None = None
+    suspicions: list[Suspicion] = []
 
 
 _spending = FeatureSet(SPENDING)

@@ -6,10 +6,11 @@ from typing import NamedTuple, Self
 from msgspec.structs import replace
 
 from processors.base import Tables
-from processors.eligibility import closed, refusal
+from processors.eligibility import Refusal, closed, refusal
 from processors.offer_context import OfferContext
 from processors.offer_features import FEATURES_ID
 from processors.offer_reasons import reasons_of
+from processors.offer_risk import RiskLimits
 from processors.offer_scoring import OfferScorer, Scored
 from processors.offer_slots import SlotFiller
 from processors.offer_terms import Candidate, Terms, TermsByOffer
@@ -44,13 +45,14 @@ class RankingMaker:
     """Makes the ranking that answers a request, or that says what somebody else decided; changes no context.
 
     The slots are filled by `filler` from the candidates that may be shown, scored by the newest version of `model`; a
-    ranking without slots says why none of them may. `verify` returns the model blob of a signed one, or raises
-    BadSignature: such a version never ranks.
+    ranking without slots says why none of them may. The customer's `risk` lowers what offers are worth, or bars them.
+    `verify` returns the model blob of a signed one, or raises BadSignature: such a version never ranks.
     """
 
-    def __init__(self, verify: Callable[[bytes], bytes], model: str, filler: SlotFiller) -> None:
+    def __init__(self, verify: Callable[[bytes], bytes], model: str, filler: SlotFiller, risk: RiskLimits) -> None:
         self._model = model
         self._filler = filler
+        self._risk = risk
         self._scorer = OfferScorer(verify)
         self._terms = TermsByOffer()
 
@@ -58,7 +60,7 @@ class RankingMaker:
         """Return the answer to a question as the context stands. Changes nothing."""
         time = question.time
         candidates, refused = self._eligible(context, question, tables)
-        scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
+        scored = self._scored(context, candidates, time, tables)
         slots = [
             replace(
                 _ranked(scored, slot.candidate, slot.propensity, time),
@@ -68,17 +70,22 @@ class RankingMaker:
         ]
         return replace(self._ranking(question, scored, slots, self._filler.policy), refused=refused)
 
+    def _scored(self, context: OfferContext, candidates: Sequence[Candidate], time: int, tables: Tables) -> Scored:
+        scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
+        return scored._replace(abuse=self._risk.loss(context.suspicions, time))
+
     def _eligible(
         self, context: OfferContext, question: Question, tables: Tables
     ) -> tuple[list[Candidate], dict[str, str]]:
         """Return the candidates by offer id, each once, and why others may not be shown."""
         time, tenant, usages = question.time, question.tenant, tables[OFFER_USAGE]
+        barred: Refusal | None = "risk" if self._risk.bars(context.suspicions, time) else None
         candidates: list[Candidate] = []
         refused: dict[str, str] = {}
         for name in sorted(set(question.offers) or _catalogue(tables[OFFERS], tenant)):
             key = keyed(tenant, name)
             terms, usage = self.known(key, tables[OFFERS]), usages.get(key)
-            why = "unknown" if terms is None else refusal(terms, context, usage, time)
+            why = "unknown" if terms is None else refusal(terms, context, usage, time) or barred
             if terms is None or why is not None:
                 refused[name] = str(why)
             else:
@@ -100,7 +107,7 @@ class RankingMaker:
         found = {terms.offer: terms for terms in known if terms is not None and closed(terms.limits, time) is None}
         found[shown.offer] = shown
         candidates = [Candidate(found[name]) for name in sorted(found)]
-        scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
+        scored = self._scored(context, candidates, time, tables)
         slot = _ranked(scored, sorted(found).index(shown.offer), click.propensity or 1.0, time)
         question = Question(click.decision_id or click.event_id, time, click.tenant, click.user)
         return replace(self._ranking(question, scored, (slot,), LOGGED), shown=True)
@@ -139,4 +146,5 @@ def _ranked(scored: Scored, at: int, propensity: float, time: int) -> RankedOffe
         vector=tuple(scored.vectors[at].tolist()),
         rewarded=terms.reward > 0.0,
         unit="" if terms.worth is None else terms.unit,
+        abuse=scored.loss(at),
     )

@@ -18,7 +18,8 @@ from schemas.offer_results import RankerVersion
 class Scored(NamedTuple):
     """Candidates with their vectors and scores, one row each, and what made the scores; `ranker` is None for no model.
 
-    `degraded` says that a version was published, but cannot be used.
+    `degraded` says that a version was published, but cannot be used. `abuse` is how many times its cost an offer is
+    expected to lose to abuse.
     """
 
     candidates: Sequence[Candidate]
@@ -28,23 +29,33 @@ class Scored(NamedTuple):
     version: int
     ranker: AdditiveRanker | None
     degraded: bool
+    abuse: float = 0.0
 
     def value(self, at: int) -> float:
-        """Return what showing a candidate is expected to earn in its unit; its score where it tells no margin."""
+        """Return what showing a candidate is expected to earn in its unit; its score where it tells no margin.
+
+        P(redeemed) · (margin − cost) − P(abused) · cost of abuse.
+        """
         worth = self.candidates[at].terms.worth
-        return float(self.scores[at]) * (1.0 if worth is None else worth)
+        return float(self.scores[at]) if worth is None else float(self.scores[at]) * worth - self.loss(at)
+
+    def loss(self, at: int) -> float:
+        """Return what showing a candidate is expected to lose to abuse, in its unit; 0 where it tells no margin."""
+        terms = self.candidates[at].terms
+        return 0.0 if terms.worth is None else self.abuse * terms.cost
 
     def preferences(self) -> Vector:
         """Return what to rank by, in [-1, 1]: values where all candidates tell them in one unit, else scores.
 
-        Values are divided by the largest worth, since ways to explore take rewards to be of some 1.
+        Values are divided by the most that one can gain or lose, since ways to explore take rewards to be of some 1.
         """
         worths = [candidate.terms.worth for candidate in self.candidates]
         if None in worths or len({candidate.terms.unit for candidate in self.candidates}) > 1:
             return self.scores
         worth = np.array(worths, dtype=np.float64)
-        largest = np.abs(worth).max(initial=0.0)
-        preferences: Vector = self.scores * worth / largest if largest > 0.0 else self.scores
+        losses = self.abuse * np.array([candidate.terms.cost for candidate in self.candidates], dtype=np.float64)
+        largest = (np.abs(worth) + losses).max(initial=0.0)
+        preferences: Vector = (self.scores * worth - losses) / largest if largest > 0.0 else self.scores
         return preferences
 
 

@@ -6,14 +6,16 @@ from processors.base import Said, Tables
 from processors.offer_context import Cause, OfferContext, answer, introduce, new_context, pay, show
 from processors.offer_history import Decision
 from processors.offer_ranking import Question, RankingMaker
+from processors.offer_risk import RiskLimits, suspect
 from processors.offer_slots import SlotFiller
 from processors.offer_terms import Terms
 from schemas.events import Click, OfferRequest, Profile, Transaction
 from schemas.keys import keyed
-from schemas.offer_results import Happened, OfferEvent, Trigger
+from schemas.offer_results import CustomerRisk, Happened, OfferEvent, Trigger
 from schemas.offer_topics import OFFER_EVENTS, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import AnyRecord, Due
-from schemas.topics import CLICKS, OFFER_REQUESTS, OFFERS, PROFILES, TRANSACTIONS
+from schemas.results import Label
+from schemas.topics import CLICKS, CUSTOMER_LABELS, CUSTOMER_RISKS, OFFER_REQUESTS, OFFERS, PROFILES, TRANSACTIONS
 
 
 class OfferRanker:
@@ -27,6 +29,9 @@ class OfferRanker:
     the id of that event: at once when the last ranking is `throttle` milliseconds of event time old, else as soon as it
     is, after the last of what happened by then. A throttle of 0 is for none but requests.
 
+    Risky payments and their labels change how much the customer is suspected of abuse. When that bars their offers, or
+    bars them no longer, rankings that nobody asked for are made anew at once: see RiskLimits.
+
     An impression of a decision made here is one of its slots shown. One of any other decision is somebody else's: it is
     answered with a ranking of the offers that were active, made before the impression itself is taken in; its
     propensity is the one told, else 1. An impression of an offer that the catalogue does not know, or that the decision
@@ -34,7 +39,7 @@ class OfferRanker:
     """
 
     name = "offers"
-    inputs = (TRANSACTIONS, PROFILES, CLICKS, OFFER_REQUESTS)
+    inputs = (TRANSACTIONS, PROFILES, CLICKS, OFFER_REQUESTS, CUSTOMER_RISKS, CUSTOMER_LABELS)
     outputs = (RANKINGS, OFFER_EVENTS)
     tables = (OFFERS, RANKERS, OFFER_USAGE)
     state = OfferContext
@@ -47,9 +52,11 @@ class OfferRanker:
         seed: int = 0,
         most_per_category: int | None = 2,
         throttle: int = 0,
+        risk: RiskLimits = RiskLimits(),
     ) -> None:
-        self._rankings = RankingMaker(verify, model, SlotFiller(policy, seed, most_per_category))
+        self._rankings = RankingMaker(verify, model, SlotFiller(policy, seed, most_per_category), risk)
         self._throttle = throttle
+        self._risk = risk
 
     def step(
         self, state: OfferContext | None, record: AnyRecord, tables: Tables
@@ -71,6 +78,8 @@ class OfferRanker:
                 said = self._shown(context, message, tables)
             case Click():
                 said = (*self._answered(context, message, tables), *self._followed(context, message, tables))
+            case CustomerRisk() | Label():
+                said = self._suspected(context, message, record, tables)
             case other:
                 raise TypeError(f"{self.name} does not read {type(other).__name__}")
         return context, said
@@ -90,6 +99,19 @@ class OfferRanker:
             return self._unasked(context, time, "event", tables)
         context.due = ranked_at + self._throttle
         return ()
+
+    def _suspected(
+        self, context: OfferContext, told: CustomerRisk | Label, record: AnyRecord, tables: Tables
+    ) -> Iterable[Said]:
+        time, before = record.time, context.suspicions.copy()
+        suspect(context.suspicions, told)
+        changed = self._risk.bars(before, time) != self._risk.bars(context.suspicions, time)
+        if not changed or not self._throttle or context.ranked_at is None:
+            return ()
+        # What is read as the newest of two rankings of one millisecond is anybody's guess.
+        time = max(time, context.ranked_at + 1)
+        context.cause = Cause(record.id, told.tenant, told.user)
+        return self._unasked(context, time, "risk", tables)
 
     def _unasked(self, context: OfferContext, time: int, trigger: Trigger, tables: Tables) -> Iterable[Said]:
         cause, context.cause, context.due = context.cause, None, None

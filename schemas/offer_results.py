@@ -14,7 +14,8 @@ class RankedOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """An offer in a slot of a ranking, with what it was chosen on.
 
     `score` is the probability in [0, 1] that it would be seen and then redeemed in its time. `value` is what showing it
-    is expected to earn, in `unit`: the score times margin minus cost; the score itself where the offer tells no margin.
+    is expected to earn, in `unit`: the score times margin minus cost, less `abuse`, what is expected to be lost to
+    abuse; it is the score itself where the offer tells no margin.
     `propensity` in (0, 1] is P(this offer in this slot | the slots above). `vector` is what the score was made from, in
     the order of the ranking's `features`; `window_end` is the last moment at which it can be redeemed if it is shown
     when the ranking was made. `rewarded` says whether there is anything to redeem.
@@ -29,6 +30,7 @@ class RankedOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     rewarded: bool = True
     unit: str = ""
     reasons: tuple[Reason, ...] = ()
+    abuse: float = 0.0
 
 
 Trigger = Literal["request", "event", "due", "risk"]
@@ -106,6 +108,17 @@ class OfferEvent(Result, frozen=True, kw_only=True):
     decision: str
     cost: float = 0.0
     unit: str = ""
+
+
+class CustomerRisk(Result, frozen=True, kw_only=True):
+    """A payment that was not simply approved, sent to those who know the customer.
+
+    `event_id` is the payment's; `probability` in [0, 1] that it is fraud, and `alert` whether somebody looks at it.
+    """
+
+    user: str
+    probability: float
+    alert: bool = False
 
 
 class OfferUsage(Result, frozen=True, kw_only=True):

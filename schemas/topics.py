@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from schemas import events, results
+from schemas import events, offer_results, results
 from schemas.keys import by
 from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS, REWARD_STRAYS
 from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, ITEMS_CHOSEN, RECOMMENDATIONS
@@ -72,6 +72,13 @@ ALERTS: Topic[results.Alert] = Topic(
     time=attrgetter("event_time"),
     retention_ms=90 * DAY,
 )
+CUSTOMER_RISKS: Topic[offer_results.CustomerRisk] = Topic(
+    "risk.by-customer",
+    offer_results.CustomerRisk,
+    key=by("user"),
+    time=attrgetter("event_time"),
+    internal=True,
+)
 CUSTOMER_LABELS: Topic[results.Label] = Topic(
     "labels.by-customer",
     results.Label,
@@ -133,6 +140,7 @@ ALL: tuple[AnyTopic, ...] = (
     CARD_FEATURES,
     SCORES,
     ALERTS,
+    CUSTOMER_RISKS,
     CUSTOMER_LABELS,
     TERMINAL_LABELS,
     EXAMPLES,

@@ -9,6 +9,7 @@ from processors.customers import DERIVED, WINDOWED, CustomerFeatures
 from processors.fraud import FraudScorer, Thresholds
 from processors.item_demand import DemandForItems
 from processors.learning import FraudLearner
+from processors.offer_risk import RiskLimits
 from processors.offer_usage import OfferUsageCounter
 from processors.offers import OfferRanker
 from processors.outcomes import FraudOutcomes
@@ -58,6 +59,12 @@ def offer_pipeline(settings: Settings) -> Pipeline:
         seed=settings.policy_seed,
         most_per_category=settings.most_per_category,
         throttle=settings.ranking_throttle,
+        risk=RiskLimits(
+            settings.offer_risk_bar,
+            settings.offer_risk_half_life,
+            settings.offer_alert_hold,
+            settings.offer_abuse_cost,
+        ),
     )
     return Pipeline(
         (

@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     ranker_every: Annotated[int, Field(ge=1)] = 200
     ranker_at_most: Duration = milliseconds("1h")
     ranking_throttle: Duration = milliseconds("60s")
+    offer_risk_bar: Annotated[float, Field(gt=0, le=1)] = 0.5
+    offer_risk_half_life: Annotated[Duration, Field(ge=1)] = milliseconds("7d")
+    offer_alert_hold: Duration = milliseconds("1d")
+    offer_abuse_cost: Annotated[float, Field(ge=0)] = 1.0
 
     recommend_collaborative: Annotated[float, Field(ge=0)] = 0.40
     recommend_content: Annotated[float, Field(ge=0)] = 0.35

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.base import AnyProcessor, Said, Tables
+from processors.offer_risk import RiskLimits
 from schemas.offer_topics import RANKERS, RANKINGS
 from schemas.records import DAY, DUE, AnyRecord
 from schemas.topics import ALERTS, MODELS
@@ -36,7 +37,8 @@ READY = 2_000
 
 def pipeline() -> dict[str, AnyProcessor]:
     """Return the processors by name, as a new process builds them."""
-    both = (*fraud_pipeline(SETTINGS).processors, *offer_world.pipeline().processors)
+    offers = offer_world.pipeline(throttle=DAY // 2, risk=RiskLimits(bar=0.95, hold=DAY // 24))
+    both = (*fraud_pipeline(SETTINGS).processors, *offers.processors)
     return {processor.name: processor for processor in both}
 
 
@@ -177,12 +179,13 @@ def test_the_stream_has_everything_that_could_differ(journal: Journal) -> None:
 
 def test_the_stream_has_all_that_can_become_of_a_request(journal: Journal) -> None:
     rankings = [each.message for each in journal.said if each.topic is RANKINGS]
-    asked = [ranking for ranking in rankings if not ranking.shown]
+    asked = [ranking for ranking in rankings if not ranking.shown and ranking.trigger == "request"]
     refused = {why for ranking in asked for why in ranking.refused.values()}
     assert len(asked) == 250
     assert len(rankings) > 300
     assert {ranking.source for ranking in asked} >= {"rules", "model"}
-    assert refused == {"segment", "stock", "budget", "frequency_cap", "cool_down", "exclusive"}
+    assert refused >= {"segment", "stock", "frequency_cap", "cool_down", "exclusive", "risk"}
+    assert {ranking.trigger for ranking in rankings} == {"request", "event", "due", "risk"}
     assert sum(each.topic is RANKERS for each in journal.said) > 3
 
 

@@ -122,9 +122,10 @@ def tables(*offers: Offer, ranker: RankerVersion | None = None, used: Iterable[O
     return {OFFERS: catalogue, RANKERS: {} if ranker is None else {"offers": ranker}, OFFER_USAGE: usages}
 
 
-def pipeline() -> Pipeline:
+def pipeline(**settings: Any) -> Pipeline:
     """Return the pipeline of offers, which publishes often."""
-    return Pipeline((OfferRanker(verified), OfferUsageCounter(), OfferRewards(), OfferLearner(signed, every=20)))
+    ranker = OfferRanker(verified, **settings)
+    return Pipeline((ranker, OfferUsageCounter(), OfferRewards(), OfferLearner(signed, every=20)))
 
 
 CATALOGUE = (

@@ -15,6 +15,7 @@ from processors.customers import CustomerFeatures
 from processors.fraud import FraudScorer, Thresholds
 from processors.model_roles import challenger_of
 from processors.rules import BASE
+from schemas.offer_results import CustomerRisk
 from schemas.records import DAY, AnyTopic
 from schemas.results import Alert, CardFeatures, FraudScore, ModelAlias, ModelVersion
 from schemas.topics import CARD_FEATURES, MODEL_ALIASES, MODELS, SCORES
@@ -192,8 +193,8 @@ def test_what_is_reviewed_or_declined_is_alerted(thresholds: Thresholds, decisio
     payment = card_features(customer=(0.0,) * len(CUSTOMER))
     said, *alerted = heard(Task(scorer(thresholds=thresholds), {}, tables()), payment)
     assert said.decision == decision
-    assert len(alerted) == alerts
-    for alert in alerted:
+    assert [type(each) for each in alerted] == [Alert] * alerts + [CustomerRisk] * (decision != "approve")
+    for alert in alerted[:alerts]:
         assert isinstance(alert, Alert)
         assert (alert.event_id, alert.risk, alert.reasons) == (said.event_id, said.risk, said.reasons)
         assert (alert.decision, alert.status, alert.user, alert.terminal) == (decision, "open", "ann", "t1")
@@ -308,11 +309,12 @@ def test_a_terminals_labels_raise_the_rules_score() -> None:
     for payment in payments:
         heard(task, payment, label(payment.event_id, payment.event_time))
     before, *_ = heard(task, card_features("x", NOON + DAY, customer=zeros))
-    after, *alerts = heard(task, card_features("y", NOON + 7 * DAY + 5 * HOUR, customer=zeros))
+    after, alert, risk = heard(task, card_features("y", NOON + 7 * DAY + 5 * HOUR, customer=zeros))
     assert before.score == pytest.approx(BASE)
     assert after.score > 0.8
     assert "the last 4 matured payments at this terminal were all fraud" in [reason.text for reason in after.reasons]
-    assert len(alerts) == 1
+    assert isinstance(alert, Alert)
+    assert (risk.event_id, risk.user, risk.probability, risk.alert) == ("y", "ann", after.probability, True)
 
 
 def test_a_label_of_an_unknown_terminal_leaves_nothing() -> None:
