@@ -73,7 +73,8 @@ class SplitFactors:
 
     def expect(self, user: UserFactors, items: Sequence[tuple[Item, ItemFactors]], at: int) -> Vector:
         """Return the rating expected of each item at an event time (milliseconds), within the scale."""
-        biases = np.array([half.bias + self._taste(user, item.categories) for item, half in items], dtype=np.float64)
+        tastes = {categories: self._taste(user, categories) for categories in {item.categories for item, _ in items}}
+        biases = np.array([half.bias + tastes[item.categories] for item, half in items], dtype=np.float64)
         stars = self._usual + user.bias + self._mood(user, at) + biases
         if user.rated and items:
             nothing = (0.0,) * len(user.factors)

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, cast
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -121,12 +122,16 @@ def score(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -
 
 
 def recommend(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -> Recommended:
-    """Return the best of what the customer does not own, each with one reason; of equals the lesser id first."""
-    scored = score(user, shopper, shelf, model, mix)
-    order = sorted(range(len(scored.items)), key=lambda at: (-scored.scores[at], scored.items[at].id))
+    """Return the best of what the customer does not own, each with one reason.
+
+    Equals are in an order of the customer and the moment: new items are all tried by somebody.
+    """
+    scored, seed = score(user, shopper, shelf, model, mix), crc32(f"{user}@{shelf.now}".encode())
+    chance = np.array([crc32(item.id.encode(), seed) for item in scored.items])
+    order = np.lexsort((chance, -scored.scores))[: mix.count].tolist()
     usual = scored.parts.mean(axis=0) if scored.items else np.zeros(len(PARTS))
     reasons = Reasons(shopper, shelf, scored, usual, model.settings.high)
-    found = tuple(_suggestion(scored, at, reasons) for at in order[: mix.count])
+    found = tuple(_suggestion(scored, at, reasons) for at in order)
     return Recommended(found, dict(zip(PARTS, scored.weights.tolist(), strict=True)))
 
 

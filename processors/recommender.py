@@ -186,8 +186,12 @@ def half_of(demand: ItemDemand | None) -> ItemFactors:
 
 def _shelf(tenant: str, tables: Tables, now: int) -> Shelf:
     """Return what a tenant offers at `now`, and the demand for it."""
-    entries = [each for each in tables[ITEMS].values() if each.status == "active" and each.tenant == tenant]
     known: Mapping[str, ItemDemand] = tables[ITEM_DEMANDS]
-    demand = {each.item: known.get(keyed(tenant, each.item)) for each in entries}
-    items = tuple(Item(each.item, each.categories) for each in entries)
-    return Shelf(items, {item: told for item, told in demand.items() if told is not None}, now)
+    items: list[Item] = []
+    demand: dict[str, ItemDemand] = {}
+    for key, entry in tables[ITEMS].items():
+        if entry.status == "active" and entry.tenant == tenant:
+            items.append(Item(entry.item, entry.categories))
+            if (told := known.get(key)) is not None:
+                demand[entry.item] = told
+    return Shelf(items, demand, now)

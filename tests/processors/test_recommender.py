@@ -104,7 +104,7 @@ def test_a_taste_is_followed_with_its_reason() -> None:
         shop.click("bob", "rating", "psycho", NOON + n * HOUR, value=3.0)
     shop.click("ann", "view", at=NOON + 2 * DAY)
     told = {each.item: each.reason for each in shop.last("ann").items}
-    assert list(told)[:2] == ["airplane", "duck soup"]
+    assert set(list(told)[:2]) == {"airplane", "duck soup"}
     assert told["airplane"] == "You rated 4 Comedy items 5.0 on average; this is Comedy too"
     assert sum(shop.last("ann").weights.values()) == pytest.approx(1.0)
 
