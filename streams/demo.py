@@ -1,4 +1,4 @@
-"""The demo's run: a small simulated world, or somebody's file, through both pipelines in this process."""
+"""The demo's run: a small simulated world, or somebody's file, through all pipelines in this process."""
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +16,7 @@ from schemas.topics import DEAD_LETTERS, TRANSACTIONS
 from sinks.analytics import AnalyticsSink
 from streams.assembly import pipeline
 from streams.inbound import CODE_VERSION
+from streams.item_simulator import Shoppers
 from streams.mappings import Mapping, records
 from streams.offer_simulator import Customers
 from streams.replay import Replay
@@ -32,24 +33,33 @@ CHUNK = 250
 VIEWS = (
     *("events", "features", "scores", "alerts", "labels", "model_versions", "dead_letters"),
     *("rankings", "rewards", "ranker_versions", "offer_usage"),
+    *("recommendations", "item_demand"),
 )
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What happens whatever the pipeline says, and customers who answer it; those of a file say what is in it."""
+    """What happens whatever the pipeline says, and customers who answer it; those of a file say what is in it.
+
+    `customers` look at offers, `shoppers` at what is recommended.
+    """
 
     records: Iterable[AnyRecord]
     customers: Customers | None = None
+    shoppers: Shoppers | None = None
 
     def happening(self) -> Iterator[AnyRecord]:
         """Yield everything by time, as it depends on what has been heard by then."""
-        return iter(self.records) if self.customers is None else self.customers.among(self.records)
+        happening = iter(self.records)
+        for answering in (self.customers, self.shoppers):
+            happening = happening if answering is None else answering.among(happening)
+        return happening
 
     def hear(self, said: AnyRecord) -> None:
         """Let the customers know of something the pipeline says."""
-        if self.customers is not None:
-            self.customers.hear(said)
+        for answering in (self.customers, self.shoppers):
+            if answering is not None:
+                answering.hear(said)
 
     @property
     def waiting(self) -> int:

@@ -15,6 +15,7 @@ from threading import Condition
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS, RANKINGS
+from schemas.recommendation_topics import RECOMMENDATIONS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
 from schemas.topics import ALERTS, BY_NAME, EXAMPLES, MODELS, SCORES
 from sinks.analytics import Client, query
@@ -26,7 +27,7 @@ from streams.settings import Settings
 from streams.tally import Tally
 from streams.topic_admin import create_topics
 
-FOLLOWED: tuple[AnyTopic, ...] = (SCORES, ALERTS, EXAMPLES, MODELS, RANKINGS, OFFER_EXAMPLES, RANKERS)
+FOLLOWED: tuple[AnyTopic, ...] = (SCORES, ALERTS, EXAMPLES, MODELS, RANKINGS, OFFER_EXAMPLES, RANKERS, RECOMMENDATIONS)
 START_SECONDS = 60.0
 QUIET_SECONDS = 2.0
 LOST_SECONDS = 30.0

@@ -13,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.offer_tally import OfferTally
+from streams.recommendation_tally import RecommendationTally
 from streams.tally import Tally
 
 STYLES = {"decline": "bold red", "review": "yellow"}
 
 
 def progress(tally: Tally, expected: int | None) -> RenderableType:
-    """Return how far a run is, its newest alerts and rankings with their reasons, and how good its models have been."""
+    """Return how far a run is, its newest alerts, rankings and recommendations, and how good its models have been."""
     parts: list[RenderableType] = [_counts(tally)]
     if expected:
         # A bar alone does not end its line: the header of the table below it would be on it, and be cut off.
@@ -29,6 +30,8 @@ def progress(tally: Tally, expected: int | None) -> RenderableType:
     parts += [_alerts(tally), _model(tally)]
     if tally.offers.newest:
         parts += [_rankings(tally.offers), _ranker(tally.offers)]
+    if tally.recommendations.newest:
+        parts.append(_recommendations(tally.recommendations))
     return Panel(Group(*parts), title="headrace demo", border_style="cyan")
 
 
@@ -49,6 +52,8 @@ def to_try(api: str, sample: Mapping[str, str]) -> RenderableType:
     table.add_row("a customer", f"curl {api}/users/{sample['user']}/risk")
     if "ranking" in sample:
         table.add_row("their offers", f"curl {api}/users/{sample['ranking']}/offers")
+    if "recommended" in sample:
+        table.add_row("their items", f"curl {api}/users/{sample['recommended']}/recommendations")
     table.add_row("all routes", f"{api}/docs")
     table.add_row("explain it", f"headrace explain {sample['event_id']}")
     table.add_row("in SQL", 'headrace sql "SELECT decision, count() FROM v_scores GROUP BY 1"')
@@ -113,6 +118,15 @@ def _ranker(offers: OfferTally) -> Text:
     version = offers.version
     learned = f"ranker {version.model}@{version.version} has learned what became of {version.examples:,} offers"
     return Text(f"{learned}{redeemed}", style="green")
+
+
+def _recommendations(recommendations: RecommendationTally) -> Table:
+    table = Table("event time", "customer", "first item", "score", "why", box=None, expand=True)
+    for told in recommendations.newest:
+        first = told.items[0]
+        found = (moment(told.event_time), told.user, first.item, f"{first.score:.2f}", first.reason)
+        table.add_row(*map(escape, found))
+    return table
 
 
 def _figure(value: float | None) -> str:

@@ -89,11 +89,12 @@ class Tastes:
         age = np.clip(chance.normal(45, 15, world.customers), 18, 90).astype(np.int64)
         income = np.rint(400 * people.usual * chance.lognormal(1.0, 0.3, world.customers))
         tenure = chance.integers(0, 2_000, world.customers)
-        likings = _by_category(people, chance)[:, :, np.newaxis] + _by_deal(people, age, chance)[:, np.newaxis, :]
+        likings = by_category(people, chance)[:, :, np.newaxis] + _by_deal(people, age, chance)[:, np.newaxis, :]
         return cls(age, income, tenure, likings.reshape(world.customers, -1))
 
 
-def _by_category(people: Population, chance: Generator) -> Floats:
+def by_category(people: Population, chance: Generator) -> Floats:
+    """Return how much each customer likes each category, as log-odds: the more, the more often they pay there."""
     visits = people.mcc[people.favourites]
     share = np.stack([(visits == code).mean(axis=1) for code in range(len(CATEGORIES))], axis=1)
     liking: Floats = np.log(0.3 + share * len(CATEGORIES)) + chance.normal(0, 0.7, share.shape)

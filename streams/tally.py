@@ -10,6 +10,7 @@ from schemas.records import AnyRecord
 from schemas.results import Alert, DeadLetter, Example, FraudScore, ModelVersion
 from schemas.topics import TRANSACTIONS
 from streams.offer_tally import OfferTally
+from streams.recommendation_tally import RecommendationTally
 
 NEWEST_ALERTS = 8
 
@@ -27,6 +28,7 @@ class Tally:
         self.score: FraudScore | None = None
         self.version: ModelVersion | None = None
         self.offers = OfferTally()
+        self.recommendations = RecommendationTally()
         self._champion = champion
         self._labels: list[bool] = []
         self._scores: list[float] = []
@@ -37,6 +39,7 @@ class Tally:
         self._counted = perf_counter()
         self._started = self._started or self._counted
         self.offers.take(record)
+        self.recommendations.take(record)
         match record.message:
             case FraudScore() as score:
                 self.scores += 1

@@ -25,6 +25,7 @@ from streams.commands.screen import told_plainly
 from streams.deliveries import Undelivered
 from streams.demo_screen import progress, summary, to_try
 from streams.files import UnreadableFile
+from streams.item_simulator import Shoppers
 from streams.mappings import Mapping as FileMapping
 from streams.mappings import MappingError
 from streams.offer_simulator import Customers
@@ -65,14 +66,15 @@ class Plan:
         return tuple(part for part in Part if self.kafka or part is not Part.KAFKA)
 
     def sources(self, settings: Settings) -> demo.Sources:
-        """Return what to run; offers are asked for by simulated customers only."""
+        """Return what to run; offers are asked for, and items bought, by simulated customers only."""
         if self.file:
             mapping = FileMapping.load(self.mapping) if self.mapping else None
             records = demo.from_file(self.file, mapping, settings)
             return demo.Sources(demo.first(self.events, records) if self.events else records)
         events = self.events or EVENTS
         world, tokeniser = demo.demo_world(events, self.seed), Tokeniser({"1": settings.key("tokens")})
-        return demo.Sources(demo.first(events, demo.simulated(world, tokeniser)), Customers(world))
+        payments = demo.first(events, demo.simulated(world, tokeniser))
+        return demo.Sources(payments, Customers(world), Shoppers(world))
 
 
 def demo_command(
@@ -84,12 +86,13 @@ def demo_command(
     no_serve: Annotated[bool, typer.Option("--no-serve", help="End after the run, services included.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Run card payments and offers through the pipelines, watch them, then read the results over HTTP.
+    """Run payments, offers and purchases through the pipelines, watch them, then read the results over HTTP.
 
     A real Redis and the ClickHouse engine start in .headrace/demo, in place of an earlier demo's; the pipelines run in
     this process. `auc` and `average_precision` are progressive: over the payments whose outcome became known during
-    the run, each with the score it got when it came. `offers` has the share of what was shown that was redeemed, beside
-    what a random choice would have come to. `clickhouse_rows` are the rows of all views.
+    the run, each with the score it got when it came. `offers` has the share of what was shown that was redeemed,
+    `recommendations` the share that was bought, each beside what a random choice would have come to. `clickhouse_rows`
+    are the rows of all views.
     """
     settings, console = Settings(), Console(stderr=as_json)
     plan, tally = Plan(file, mapping, events, seed, kafka), Tally(settings.champion)
@@ -99,7 +102,7 @@ def demo_command(
         with _services(settings, plan, console) as found:
             with _shown(console, tally, plan.expected) as show:
                 _run(plan, found, sources, tally, show)
-            result = summarised(tally, found, sources.random_rate)
+            result = summarised(tally, found, sources)
             if as_json:
                 typer.echo(msgspec.json.encode(result))
             else:
@@ -108,7 +111,7 @@ def demo_command(
                 _serve(found, console, tally)
 
 
-def summarised(tally: Tally, settings: Settings, random_rate: float | None) -> dict[str, Any]:
+def summarised(tally: Tally, settings: Settings, sources: demo.Sources) -> dict[str, Any]:
     """Return the figures of a run, with what really rests in ClickHouse and Redis."""
     client = client_for(settings.clickhouse)
     counts = " UNION ALL ".join(f"SELECT count() AS n FROM v_{view}" for view in demo.VIEWS)
@@ -123,7 +126,8 @@ def summarised(tally: Tally, settings: Settings, random_rate: float | None) -> d
         **tally.quality(),
         "clickhouse_rows": query(client, f"SELECT sum(n) FROM ({counts})").rows[0][0],
         "redis_scores": served,
-        "offers": tally.offers.summary(random_rate),
+        "offers": tally.offers.summary(sources.random_rate),
+        "recommendations": tally.recommendations.summary(sources.shoppers),
     }
 
 
@@ -186,8 +190,11 @@ def _serve(settings: Settings, console: Console, tally: Tally) -> None:
 def _sample(tally: Tally) -> Mapping[str, str]:
     about = tally.newest[0] if tally.newest else tally.score
     found = {"event_id": about.event_id, "user": about.user} if about else {"event_id": "tx-1", "user": "c-1"}
-    ranked = tally.offers.newest
-    return found | {"ranking": ranked[0].user} if ranked else found
+    if ranked := tally.offers.newest:
+        found["ranking"] = ranked[0].user
+    if recommended := tally.recommendations.newest:
+        found["recommended"] = recommended[0].user
+    return found
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The demo runs payments and offers through both pipelines and tells what came of them."""
+"""The demo runs payments, offers and purchases through all pipelines and tells what came of them."""
 
 import json
 from collections.abc import Iterator
@@ -13,10 +13,11 @@ from typer.testing import CliRunner, Result
 from schemas.privacy import Tokeniser
 from schemas.records import DAY, AnyRecord
 from schemas.topics import DEAD_LETTERS, TRANSACTIONS
-from streams.assembly import fraud_pipeline, offer_pipeline
+from streams.assembly import fraud_pipeline, offer_pipeline, recommendation_pipeline
 from streams.demo import Sources, demo_world, first, from_file, simulated
 from streams.demo_live import Conversation
 from streams.demo_screen import progress, summary, to_try
+from streams.item_simulator import Shoppers
 from streams.main import app
 from streams.offer_simulator import Customers
 from streams.replay import Replay, replay
@@ -37,6 +38,7 @@ SUMMARY = [
     "clickhouse_rows",
     "redis_scores",
     "offers",
+    "recommendations",
 ]
 OFFERS = [
     "requests",
@@ -47,6 +49,16 @@ OFFERS = [
     "reward_rate",
     "random_rate",
     "ranker_version",
+]
+
+
+RECOMMENDED = [
+    "recommendations",
+    "visits",
+    "shown",
+    "bought",
+    "hit_rate",
+    "random_rate",
 ]
 
 
@@ -70,6 +82,19 @@ def asked(events: int) -> tuple[Tally, Sources]:
     for record in sources.happening():
         tally.take(record)
         for said in engine.step(record):
+            sources.hear(said)
+            tally.take(said)
+    return tally, sources
+
+
+@cache
+def visited() -> tuple[Tally, Sources]:
+    """Return what came of visits to a shop, of customers who come often."""
+    shoppers = Shoppers(demo_world(600, 1), visits_per_day=0.5)
+    tally, sources = Tally("fraud"), Sources(payments(600), shoppers=shoppers)
+    engine = Replay(recommendation_pipeline(Settings()))
+    for record in sources.happening():
+        for said in (record, *engine.step(record)):
             sources.hear(said)
             tally.take(said)
     return tally, sources
@@ -157,6 +182,10 @@ def test_the_summary_and_what_to_try_name_what_there_is() -> None:
     text = captured.get()
     assert all(part in text for part in ("20,000", "0.8123", "–", "http://127.0.0.1:8000/scores/tx-7", "explain tx-7"))
     assert all(part in text for part in ("offers: requests", "/users/bob/offers"))
+    assert "/recommendations" not in text
+    with console.capture() as captured:
+        console.print(to_try("http://127.0.0.1:8000", {"event_id": "tx-7", "user": "ann", "recommended": "eve"}))
+    assert "/users/eve/recommendations" in captured.get()
 
 
 def test_customers_are_shown_what_is_ranked_and_what_comes_of_it_is_learned() -> None:
@@ -178,11 +207,24 @@ def test_the_screen_shows_the_newest_rankings_and_how_much_was_redeemed() -> Non
     assert all(part in text for part in ("ranker offers@", "of what was shown was redeemed"))
 
 
+def test_shoppers_are_recommended_to_and_the_screen_shows_it() -> None:
+    tally, sources = visited()
+    found = tally.recommendations.summary(sources.shoppers)
+    assert list(found) == RECOMMENDED
+    assert found["recommendations"] > found["visits"] > 50
+    assert found["shown"] == 5 * found["visits"]
+    assert found["bought"] > 0
+    text = shown(tally, None)
+    newest = tally.recommendations.newest[0]
+    assert all(part in text for part in (newest.user, newest.items[0].item, newest.items[0].reason[:20]))
+
+
 def test_a_file_has_nobody_who_asks_for_offers() -> None:
     tally, sources = Tally("fraud"), Sources(payments(20))
     assert [each.topic for each in sources.happening()].count(TRANSACTIONS) == 20
     assert (sources.waiting, sources.random_rate) == (0, None)
     assert tally.offers.summary(None)["reward_rate"] is None
+    assert tally.recommendations.summary(None) == dict.fromkeys(RECOMMENDED[:4], 0) | dict.fromkeys(RECOMMENDED[4:])
     assert "ranker" not in shown(tally, 20)
 
 
@@ -214,6 +256,7 @@ def test_the_demo_prints_one_object_and_ends_its_services(folder: Path) -> None:
     result = json.loads(told.stdout)
     assert list(result) == SUMMARY
     assert list(result["offers"]) == OFFERS
+    assert list(result["recommendations"]) == RECOMMENDED
     assert result["offers"]["rankings"] == result["offers"]["requests"]
     assert (result["events"], result["scores"], result["redis_scores"]) == (EVENTS, EVENTS, EVENTS)
     assert result["clickhouse_rows"] >= 3 * EVENTS
