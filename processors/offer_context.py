@@ -8,7 +8,7 @@ import msgspec
 from processors.calendar import HOUR, hour, weekday
 from processors.definitions import Feature
 from processors.features import FeatureSet
-from processors.offer_history import History
+from processors.offer_history import History, LastGood
 from processors.offer_risk import Suspicion
 from processors.offer_tallies import PRIOR, Shown, Tally
 from processors.offer_terms import Terms
@@ -109,6 +109,7 @@ class OfferContext(msgspec.Struct):
     due: int | None = None
     cause: Cause | None = None
     suspicions: list[Suspicion] = []
+    good: LastGood | None = None
 
 
 _spending = FeatureSet(SPENDING)

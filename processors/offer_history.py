@@ -42,6 +42,15 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     asked: bool = True
 
 
+class LastGood(msgspec.Struct, frozen=True, array_like=True):
+    """The newest ranking that a model made of the whole catalogue: when, which version, and the offers with scores."""
+
+    at: int
+    version: int
+    offers: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
 class History(msgspec.Struct, array_like=True):
     """A customer's past with offers; bounded by the catalogue, `DECISIONS`, `UNASKED` and how many clicks are known."""
 

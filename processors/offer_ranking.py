@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from processors.base import Tables
 from processors.eligibility import Refusal, closed, refusal
+from processors.last_good import AGAIN, again
 from processors.offer_context import OfferContext
 from processors.offer_features import FEATURES_ID
 from processors.offer_reasons import reasons_of
@@ -16,12 +17,16 @@ from processors.offer_slots import SlotFiller
 from processors.offer_terms import Candidate, Terms, TermsByOffer
 from schemas.events import Click, Offer, OfferRequest
 from schemas.keys import keyed
-from schemas.offer_results import RankedOffer, Ranking, Trigger
+from schemas.offer_results import RankedOffer, RankerVersion, Ranking, Trigger
 from schemas.offer_topics import OFFER_USAGE, RANKERS
+from schemas.records import DAY
 from schemas.topics import OFFERS
 
 LOGGED = "logged"
 """The policy of a ranking that somebody else decided."""
+
+STALE_AFTER = 30 * DAY
+"""How long a ranker that learns nothing is trusted, unless told otherwise; milliseconds of event time."""
 
 
 class Question(NamedTuple):
@@ -47,12 +52,22 @@ class RankingMaker:
     The slots are filled by `filler` from the candidates that may be shown, scored by the newest version of `model`; a
     ranking without slots says why none of them may. The customer's `risk` lowers what offers are worth, or bars them.
     `verify` returns the model blob of a signed one, or raises BadSignature: such a version never ranks.
+    While no version can be used, or the newest has learned nothing for `stale_after` milliseconds, the last good
+    ranking is served again if it is no older, else what the rules say.
     """
 
-    def __init__(self, verify: Callable[[bytes], bytes], model: str, filler: SlotFiller, risk: RiskLimits) -> None:
+    def __init__(
+        self,
+        verify: Callable[[bytes], bytes],
+        model: str,
+        filler: SlotFiller,
+        risk: RiskLimits,
+        stale_after: int = STALE_AFTER,
+    ) -> None:
         self._model = model
         self._filler = filler
         self._risk = risk
+        self._stale_after = stale_after
         self._scorer = OfferScorer(verify)
         self._terms = TermsByOffer()
 
@@ -61,6 +76,8 @@ class RankingMaker:
         time = question.time
         candidates, refused = self._eligible(context, question, tables)
         scored = self._scored(context, candidates, time, tables)
+        if scored.degraded and (known := self._again(context, question, scored)) is not None:
+            return replace(known, refused=refused)
         slots = [
             replace(
                 _ranked(scored, slot.candidate, slot.propensity, time),
@@ -71,8 +88,22 @@ class RankingMaker:
         return replace(self._ranking(question, scored, slots, self._filler.policy), refused=refused)
 
     def _scored(self, context: OfferContext, candidates: Sequence[Candidate], time: int, tables: Tables) -> Scored:
-        scored = self._scorer.score(context, candidates, time, tables[RANKERS].get(self._model))
-        return scored._replace(abuse=self._risk.loss(context.suspicions, time))
+        version: RankerVersion | None = tables[RANKERS].get(self._model)
+        stale = version is not None and time > version.learned_through + self._stale_after
+        scored = self._scorer.score(context, candidates, time, None if stale else version)
+        abuse = self._risk.loss(context.suspicions, time)
+        return scored._replace(degraded=scored.degraded or stale, abuse=abuse)
+
+    def _again(self, context: OfferContext, question: Question, scored: Scored) -> Ranking | None:
+        """Return the last good ranking as far as it may be shown, None where nothing of it may or it is too old."""
+        good = context.good
+        if good is None or question.time > good.at + self._stale_after:
+            return None
+        left = again(good, scored, question.slots)
+        if left is None:
+            return None
+        slots = [_ranked(left, at, 1.0, question.time) for at in range(len(left.candidates))]
+        return replace(self._ranking(question, left, slots, AGAIN), good_at=good.at)
 
     def _eligible(
         self, context: OfferContext, question: Question, tables: Tables

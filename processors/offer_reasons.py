@@ -34,7 +34,7 @@ Wording = Callable[[float, Told], str | None]
 
 
 def reasons_of(scored: Scored, at: int, context: OfferContext, time: int) -> tuple[Reason, ...]:
-    """Return at most `MOST` reasons for a candidate, what weighs most first; none where only the prior scored it.
+    """Return at most `MOST` reasons for a candidate, what weighs most first; none where nothing scored it now.
 
     A model's contributions are in log-odds, those of the rules their shares of the score. What a person is (age,
     gender, income) is never given as a reason, nor what counts against the offer.
@@ -44,7 +44,7 @@ def reasons_of(scored: Scored, at: int, context: OfferContext, time: int) -> tup
             found = _of_model(scored, at, context)
         case "rules":
             found = _of_rules(context, scored.candidates[at], time)
-        case "prior":
+        case "prior" | "last_good":
             return ()
     return tuple(islice(_distinct(found), MOST))
 

@@ -18,14 +18,14 @@ from schemas.offer_results import RankerVersion
 class Scored(NamedTuple):
     """Candidates with their vectors and scores, one row each, and what made the scores; `ranker` is None for no model.
 
-    `degraded` says that a version was published, but cannot be used. `abuse` is how many times its cost an offer is
-    expected to lose to abuse.
+    `degraded` says that a version was published, but cannot be used or is too old. `abuse` is how many times its cost
+    an offer is expected to lose to abuse.
     """
 
     candidates: Sequence[Candidate]
     vectors: Vector
     scores: Vector
-    source: Literal["model", "rules", "prior"]
+    source: Literal["model", "rules", "prior", "last_good"]
     version: int
     ranker: AdditiveRanker | None
     degraded: bool

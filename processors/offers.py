@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable
 
 from processors.base import Said, Tables
+from processors.last_good import last_good
 from processors.offer_context import Cause, OfferContext, answer, introduce, new_context, pay, show
 from processors.offer_history import Decision
-from processors.offer_ranking import Question, RankingMaker
+from processors.offer_ranking import STALE_AFTER, Question, RankingMaker
 from processors.offer_risk import RiskLimits, suspect
 from processors.offer_slots import SlotFiller
 from processors.offer_terms import Terms
@@ -53,8 +54,9 @@ class OfferRanker:
         most_per_category: int | None = 2,
         throttle: int = 0,
         risk: RiskLimits = RiskLimits(),
+        stale_after: int = STALE_AFTER,
     ) -> None:
-        self._rankings = RankingMaker(verify, model, SlotFiller(policy, seed, most_per_category), risk)
+        self._rankings = RankingMaker(verify, model, SlotFiller(policy, seed, most_per_category), risk, stale_after)
         self._throttle = throttle
         self._risk = risk
 
@@ -121,6 +123,7 @@ class OfferRanker:
 
     def _ranked(self, context: OfferContext, question: Question, tables: Tables) -> Iterable[Said]:
         ranking = self._rankings.rank(context, question, tables)
+        context.good = context.good if question.offers else last_good(context.good, ranking)
         offers, asked = tuple(slot.offer for slot in ranking.slots), question.trigger == "request"
         context.history.decide(Decision(question.decision, question.time, offers, asked))
         context.ranked_at = max(question.time, context.ranked_at or question.time)

@@ -65,7 +65,10 @@ class Ranking(Result, frozen=True, kw_only=True):
     `event_id` is the decision's id. `scores` are those of `candidates`, which were eligible; `refused` has the others
     and why. `source` says what made the scores: the `version` of `model`, the rules, or the prior rate of all offers.
     `features` names the published feature set of the vectors. `degraded` says that something the ranking needed was
-    missing. `shown` says that somebody else decided, as an impression told: the one slot has what was shown, and
+    missing: then the customer's last good ranking, made at `good_at`, is served again as far as it may be, with the
+    scores and version of then, else the rules rank.
+
+    `shown` says that somebody else decided, as an impression told: the one slot has what was shown, and
     `policy` is "logged". `trigger` says what it was made after: the decision's id is that of the request, of the event
     of the customer's own, or of what was said of its risk.
 
@@ -78,7 +81,7 @@ class Ranking(Result, frozen=True, kw_only=True):
     slots: tuple[RankedOffer, ...]
     candidates: tuple[str, ...]
     scores: tuple[float, ...]
-    source: Literal["model", "rules", "prior"]
+    source: Literal["model", "rules", "prior", "last_good"]
     policy: str
     model: str
     version: int
@@ -91,6 +94,7 @@ class Ranking(Result, frozen=True, kw_only=True):
     shadow: FirstChoice | None = None
     agreement: Agreement | None = None
     trigger: Trigger = "request"
+    good_at: int | None = None
 
 
 Happened = Literal["impression", "view", "redemption"]

@@ -59,6 +59,7 @@ def offer_pipeline(settings: Settings) -> Pipeline:
         seed=settings.policy_seed,
         most_per_category=settings.most_per_category,
         throttle=settings.ranking_throttle,
+        stale_after=settings.ranker_stale_after,
         risk=RiskLimits(
             settings.offer_risk_bar,
             settings.offer_risk_half_life,

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     ranker_every: Annotated[int, Field(ge=1)] = 200
     ranker_at_most: Duration = milliseconds("1h")
     ranking_throttle: Duration = milliseconds("60s")
+    ranker_stale_after: Annotated[Duration, Field(ge=1)] = milliseconds("30d")
     offer_risk_bar: Annotated[float, Field(gt=0, le=1)] = 0.5
     offer_risk_half_life: Annotated[Duration, Field(ge=1)] = milliseconds("7d")
     offer_alert_hold: Duration = milliseconds("1d")
