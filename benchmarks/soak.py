@@ -44,10 +44,11 @@ def soak(asked: Soak = Soak(), told: Told = lambda _: None) -> Figures:
             told(f"{WARM:,} payments ahead")
             fresh.warmed(worker, payments.take(WARM))
             told(f"{asked.minutes:g} minutes at {asked.rate} payments a second")
-            return _watched(fresh, worker, payments, asked)
+            return watched(fresh, worker, payments, asked)
 
 
-def _watched(site: Site, worker: Worker, payments: Payments, asked: Soak) -> Figures:
+def watched(site: Site, worker: Worker, payments: Payments, asked: Soak) -> Figures:
+    """Return what a worker held while payments came at a steady rate."""
     letters, before = payments.letters(round(60 * asked.minutes * asked.rate)), site.scored()
     started = time.perf_counter()
     with Sampler(site.broker.address, worker, SAMPLE_SECONDS) as seen:

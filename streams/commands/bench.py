@@ -78,7 +78,7 @@ def load(tell: Tell, seconds: int = 15, rates: list[int] | None = None, keys: li
 @commands.command("takeover")
 def takeover_command(
     keys: Annotated[int, typer.Option(help="Customers whose states are in Redis.", min=1)] = 1_000_000,
-    waiting: Annotated[int, typer.Option(help="Payments that wait for their label.", min=1)] = 350_000,
+    waiting: Annotated[int, typer.Option(help="Payments that wait for their label.", min=0)] = 350_000,
     as_json: AsJson = False,
 ) -> None:
     """Seconds until a worker scores again that takes over from one that was killed."""
