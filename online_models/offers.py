@@ -44,21 +44,16 @@ class AdditiveRanker(AdditiveLogistic):
         """Learn that `x`, which was learned with the reward `before`, had the reward `after`, counted `weight` times.
 
         While examples are kept to place the knots, this one is kept with the other reward: as if it had never been
-        learned otherwise. Afterwards the log loss of the right reward is added and that of the wrong one taken away.
-        Their difference, weight · (before − after) · log-odds, is linear, so that FTRL takes it as it takes any loss;
-        but what other examples meanwhile learned of scores that the wrong one had moved stays. A reward r is learned as
-        the pair of 1, weighing r, and 0, weighing 1 − r (`paired`). ValueError for a weight that is negative.
+        learned otherwise. Afterwards the right reward is learned as an example of its own, and the wrong one stays. A
+        step that takes that back would be the same however far the model has come since, and overshoots. A reward r is
+        learned as the pair of 1, weighing r, and 0, weighing 1 − r. ValueError for a weight that is negative.
         """
-        x, gradient = finite(x, self.features), checked_weight(weight) * (before - after)
-        columns = self._columns.fill(x)
+        x = finite(x, self.features)
+        checked_weight(weight)
         if not self.ready:
-            self._forget(columns, before, weight)
-            for label, share in paired(after, weight):
-                self.learn_one(x, label, share)
-        elif gradient:
-            kernels.learn(columns, float(kernels.score(columns, self._state)) - gradient, 1.0, self._state)
-            if self.learned >= self._next_refit:
-                self._refit()
+            self._forget(self._columns.fill(x), before, weight)
+        for label, share in paired(after, weight):
+            self.learn_one(x, label, share)
 
     def _forget(self, columns: Vector, reward: float, weight: float) -> None:
         """Take the last lesson of these columns, reward and weight off those that are kept."""

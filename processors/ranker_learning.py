@@ -145,8 +145,8 @@ class OfferLearner:
 
     A version is published every `every` examples or `at_most` milliseconds of event time, whichever comes first, once
     the model is ready. `sign` signs its blob. Examples with vectors of another set of features are passed over. An
-    example that corrects another is learned instead of it, as far as the model can; without `corrects` it is passed
-    over.
+    example that corrects another is learned too, in its place where the model allows (`AdditiveRanker.correct_one`);
+    without `corrects` it is passed over.
     """
 
     name = "offer-learning"

@@ -1,11 +1,17 @@
 """The ranker being taught: every example once, a version now and then, and exactly on after a restart."""
 
 from base64 import b64decode
+from typing import Any
 
+import msgspec
+import numpy as np
+import pytest
+
+from online_models.base import Vector
 from online_models.offers import AdditiveRanker
 from processors.offer_features import NAMES
-from processors.ranker_learning import OfferLearner, RankerLearner
-from schemas.offer_results import RankerVersion
+from processors.ranker_learning import OfferLearner, RankerLearner, lessons_of
+from schemas.offer_results import OfferExample, RankerVersion
 from schemas.records import DAY
 from streams.task import Task
 from tests.builders import NOON, signed, verified
@@ -66,3 +72,111 @@ def test_nothing_to_learn_changes_nothing() -> None:
     before = learner.snapshot()
     learner.learn()
     assert learner.snapshot() == before
+
+
+def learned(*examples: OfferExample, corrects: bool = True) -> RankerLearner:
+    """Return the state of a learner that was told these."""
+    task = Task(OfferLearner(signed, corrects=corrects), {}, {})
+    for example in examples:
+        task.step(record(example))
+    state: RankerLearner = task.states["offers"]
+    state.learn()
+    return state
+
+
+def correction(of: OfferExample, reward: float, **changed: Any) -> OfferExample:
+    """Return what corrects an example, a day after it had matured."""
+    known = {"matured_at": of.matured_at + DAY, "late": True, "before": of.earned, "reward": reward}
+    return msgspec.structs.replace(of, **known | changed)
+
+
+def some(count: int, **changed: Any) -> list[OfferExample]:
+    return [offer_example(number, **changed) for number in range(count)]
+
+
+def scores(learner: RankerLearner) -> Vector:
+    return np.array([learner.model.score_one(np.array(each.vector)) for each in some(50)])
+
+
+def test_a_reward_between_0_and_1_is_learned_as_both_with_its_weight() -> None:
+    told = [offer_example(1, reward=0.25, weight=2.0), offer_example(2, reward=1.0), offer_example(3, weight=0.5)]
+    xs, labels, weights = lessons_of([*told, offer_example(4, reward=0.0, weight=0.1)])
+    assert labels.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0]
+    assert weights.tolist() == [0.5, 1.5, 1.0, 0.5, 0.1]
+    assert xs.tolist() == [list(offer_example(number).vector) for number in (1, 1, 2, 3, 4)]
+
+
+def test_what_always_earns_a_quarter_is_expected_to_earn_a_quarter() -> None:
+    learner = learned(*some(3_000, reward=0.25))
+    assert scores(learner) == pytest.approx(np.full(50, 0.25), abs=0.03)
+
+
+def test_a_correction_of_an_example_that_waits_for_the_knots_is_exact() -> None:
+    examples = some(150)
+    wrong = msgspec.structs.replace(examples[40], reward=0.3, weight=0.7)
+    right = correction(wrong, 0.9)
+    settled = msgspec.structs.replace(wrong, reward=0.9)
+    corrected = learned(*examples[:40], wrong, *examples[41:], right, *some(300)[150:])
+    expected = learned(*examples[:40], *examples[41:], settled, *some(300)[150:])
+    assert corrected.model.snapshot() == expected.model.snapshot()
+
+
+def test_a_correction_afterwards_is_learned_as_an_example_of_its_own() -> None:
+    examples = some(300)
+    right = correction(examples[7], 0.25)
+    assert (
+        learned(*examples, right).model.snapshot() == learned(*examples, offer_example(7, reward=0.25)).model.snapshot()
+    )
+
+
+def test_a_correction_is_no_other_example_and_is_not_judged_again() -> None:
+    examples = some(300)
+    learner = learned(*examples, correction(examples[3], 0.0), correction(examples[4], 1.0))
+    figures = learner.figures()
+    assert (learner.examples, learner.corrections, figures["corrections"], figures["count"]) == (300, 2, 2.0, 300.0)
+    assert learner.learned_through == examples[4].matured_at + DAY
+
+
+def test_a_learner_that_does_not_correct_passes_corrections_over() -> None:
+    examples = some(300)
+    late = correction(examples[7], 1.0)
+    assert learned(*examples, late, corrects=False).snapshot() == learned(*examples).snapshot()
+    assert Task(OfferLearner(signed), {}, {}).step(record(late)) == []
+
+
+def test_corrections_bring_a_version_too() -> None:
+    task = Task(OfferLearner(signed, every=250), {}, {})
+    published(task, range(250))
+    said = [out.message for each in some(250) for out in task.step(record(correction(each, 0.5, matured_at=NOON)))]
+    assert [(each.version, each.examples, each.metrics["corrections"]) for each in said] == [(2, 250, 200.0)]
+
+
+def test_a_version_tells_how_often_rewards_and_residuals_have_drifted() -> None:
+    steady = learned(*some(900))
+    assert (steady.figures()["reward_drifts"], steady.figures()["residual_drifts"]) == (0.0, 0.0)
+    fallen, foreseen = (learned(*some(900), *some(600, label=False, score=score)) for score in (0.4, 0.0))
+    assert (fallen.figures()["reward_drifts"], fallen.figures()["residual_drifts"]) == (1.0, 1.0)
+    assert (foreseen.figures()["reward_drifts"], foreseen.figures()["residual_drifts"]) == (1.0, 0.0)
+    task = Task(OfferLearner(signed, every=300), {}, {})
+    *_, last = published(task, range(300))
+    assert {"reward_drifts", "residual_drifts"} <= last.metrics.keys()
+
+
+def test_a_learner_restored_amid_corrections_goes_on_to_the_last_bit() -> None:
+    straight, broken = RankerLearner(), RankerLearner()
+    for number in range(300):
+        for learner in (straight, broken):
+            learner.add(offer_example(number, reward=number % 5 / 4))
+            if number % 10 == 9:
+                learner.correct(correction(offer_example(number - 5, reward=(number - 5) % 5 / 4), 0.75))
+        if number % 37 == 0:
+            broken = RankerLearner.restored(broken.snapshot())
+    assert straight.snapshot() == broken.snapshot()
+
+
+def test_a_snapshot_from_before_there_were_corrections_is_read() -> None:
+    learner = learned(*some(300))
+    old = msgspec.msgpack.encode(msgspec.msgpack.decode(learner.snapshot())[:8])
+    restored = RankerLearner.restored(old)
+    assert (restored.examples, restored.corrections) == (300, 0)
+    assert restored.model.snapshot() == learner.model.snapshot()
