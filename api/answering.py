@@ -1,6 +1,7 @@
 """How a stored result becomes an answer: in an envelope that says how fresh it is, and not sent twice."""
 
 import hashlib
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -28,6 +29,19 @@ class Answers:
         envelope = await self.envelope(part, known.event_time, known.source, (known.model, known.version))
         names = self._names.get(known.features or "customer", b"null")
         return conditional(request, envelope, {"feature_names": names, part: stored})
+
+    async def ranking(
+        self, request: Request, stored: bytes | None, unknown: str, old_after_ms: float = inf
+    ) -> Response:
+        """Answer with a ranking; it is degraded once it is so old. Raises Refused (404) for None."""
+        if stored is None:
+            raise Refused(404, unknown + await self._waiting("ranking"))
+        known = head(stored)
+        envelope = await self.envelope("ranking", known.event_time, known.source, (known.model, known.version))
+        degraded = known.degraded or envelope.ages.event_ms > old_after_ms
+        names = self._names.get(known.features or "", b"null")
+        parts = {"feature_names": names, "degraded": msgspec.json.encode(degraded), "ranking": stored}
+        return conditional(request, envelope, parts)
 
     async def versions(
         self, request: Request, part: Literal["models", "rankers"], found: dict[str, bytes], none: str

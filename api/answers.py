@@ -72,10 +72,14 @@ class ModelsAnswer(Envelope, frozen=True, kw_only=True):
 
 
 class RankingAnswer(Envelope, frozen=True, kw_only=True):
-    """The offers for a customer, from the top. `feature_names` name the vectors, where the feature set is known."""
+    """The offers for a customer, from the top. `feature_names` name the vectors, where the feature set is known.
+
+    `degraded` says that the ranking is less than it should be: made without the model, or the newest and long ago.
+    """
 
     feature_names: tuple[str, ...] | None
     ranking: Ranking
+    degraded: bool
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,10 +144,11 @@ class Head(msgspec.Struct, frozen=True):
     """The part of a stored result that its envelope needs."""
 
     event_time: int
-    source: Literal["model", "rules", "prior", "features"] = "features"
+    source: Literal["model", "rules", "prior", "last_good", "features"] = "features"
     model: str | None = None
     version: int | None = None
     features: str | None = None
+    degraded: bool = False
 
 
 head = msgspec.json.Decoder(Head).decode

@@ -27,7 +27,7 @@ def offer_routes(reader: ResultReader, answers: Answers, settings: ApiSettings) 
         waiting = min(milliseconds(wait), settings.longest_wait_ms)
         question = reader.wait_for_offers(user, waiting, tenant) if waiting else reader.offers(user, tenant)
         unknown = f"No offers were ranked for user {user!r} lately. Publish an offer request, and ask with ?wait=2s."
-        return await answers.about(request, "ranking", await question, unknown)
+        return await answers.ranking(request, await question, unknown, settings.ranking_old_after_ms)
 
     @router.get("/rankings/{decision_id:path}", responses=answered(RankingAnswer) | errors, response_class=Response)
     async def ranking(request: Request, decision_id: Id, wait: Wait = "0ms", tenant: str = by_tenant) -> Response:
@@ -37,7 +37,7 @@ def offer_routes(reader: ResultReader, answers: Answers, settings: ApiSettings) 
             reader.wait_for_ranking(decision_id, waiting, tenant) if waiting else reader.ranking(decision_id, tenant)
         )
         unknown = f"No ranking of {decision_id!r}. If its request was published just now, ask again with ?wait=2s."
-        return await answers.about(request, "ranking", await known, unknown)
+        return await answers.ranking(request, await known, unknown)
 
     @router.get("/offers/{offer:path}/stats", responses=answered(OfferStatsAnswer) | errors, response_class=Response)
     async def stats(request: Request, offer: Id, tenant: str = by_tenant) -> Response:

@@ -184,6 +184,7 @@ _EXAMPLES: dict[Any, msgspec.Struct] = {
         version=7,
         feature_names=("weekly_spend", "reward"),
         ranking=_RANKING,
+        degraded=False,
     ),
     OfferStatsAnswer: OfferStatsAnswer(
         **_ENVELOPE,

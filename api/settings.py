@@ -11,7 +11,8 @@ class ApiSettings:
     `api_keys` maps each API key to its tenant; without any, everybody may read every tenant. `feature_names` maps the
     name of a feature set to the names of its vector, and "customer" to those of a customer's features. An answer is
     stale when newer events have waited for longer than `behind_after_ms`; where nobody knows what waits, when the last
-    commit is older than `stale_after_ms`. Spans are milliseconds.
+    commit is older than `stale_after_ms`. A customer's newest ranking counts as degraded when it is older than
+    `ranking_old_after_ms`. Spans are milliseconds.
     """
 
     api_keys: Mapping[str, str] = field(default_factory=dict)
@@ -19,3 +20,4 @@ class ApiSettings:
     stale_after_ms: int = 60_000
     behind_after_ms: int = 1_000
     longest_wait_ms: int = 10_000
+    ranking_old_after_ms: int = 7 * 86_400_000

@@ -13,6 +13,7 @@ import pytest
 from api.answers import OfferStatsAnswer, Problem, RankersAnswer, RankingAnswer, Rates
 from api.app import create_app
 from api.settings import ApiSettings
+from schemas.offer_results import Ranking
 from sinks.base import Progress
 from sinks.connection import connect
 from sinks.memory import MemoryValues
@@ -64,6 +65,28 @@ async def test_a_ranking_is_answered_as_it_was_stored(client: httpx.AsyncClient,
     assert record(ranking())[1] in answer.content
     said = msgspec.json.decode(answer.content, type=RankingAnswer)
     assert (said.ranking, said.feature_names) == (ranking(), NAMES["offer.1"])
+
+
+async def degraded(stored: Ranking, settings: ApiSettings = ApiSettings()) -> list[bool]:
+    """Return whether a customer's newest ranking is degraded, and whether the ranking of its decision is."""
+    values = MemoryValues()
+    await apply(values, serve(*record(stored)))
+    await values.hset(PROGRESS, *progress_field("offers", 0, Progress(NOON, NOW - 40)))
+    async with calling(values, settings) as client:
+        answers = [await client.get(path) for path in ("/users/ann/offers", "/rankings/d1")]
+    return [msgspec.json.decode(answer.content, type=RankingAnswer).degraded for answer in answers]
+
+
+async def test_a_ranking_made_without_the_model_is_degraded() -> None:
+    assert await degraded(ranking()) == [False, False]
+    assert await degraded(ranking(degraded=True, source="last_good", good_at=NOON - 1)) == [True, True]
+    assert await degraded(ranking(degraded=True, source="rules", version=0)) == [True, True]
+
+
+async def test_a_newest_ranking_of_long_ago_is_degraded_but_a_decision_is_what_it_was() -> None:
+    age = NOW - ranking().event_time
+    assert await degraded(ranking(), ApiSettings(ranking_old_after_ms=age)) == [False, False]
+    assert await degraded(ranking(), ApiSettings(ranking_old_after_ms=age - 1)) == [True, False]
 
 
 @pytest.mark.parametrize(
