@@ -25,7 +25,7 @@ from tests.builders import record
 from tests.contracts import pipelines as small
 from tests.streams.arrivals import VISITS, Porter
 from tests.streams.memory_log import MemoryLog, entry, journalled
-from tests.streams.test_lane import Broker, Died, House, arrivals, finished, logs, oracle, states
+from tests.streams.test_lane import DEADLINE, Broker, Died, House, arrivals, finished, logs, oracle, states
 
 HERE = Position("visits", 0)
 
@@ -153,6 +153,46 @@ def test_who_finds_its_own_attempt_again_has_not_died_of_it() -> None:
     suspicion.claimed(own)
     assert suspicion.deadly("visits") == ()
     assert suspicion.attempt(HERE, 5) == own
+
+
+class Gate(MemoryStore):
+    """A store where whoever notes a single record is kept waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def note(self, task: str, epoch: int, attempt: Attempt) -> None:
+        await super().note(task, epoch, attempt)
+        if attempt.position is not None:
+            self.noted.set()
+            await self.opened.wait()
+
+
+def test_while_a_suspect_is_stepped_no_other_lane_of_the_process_steps_anything() -> None:
+    async def told() -> list[bool]:
+        house = House(logs([("ann", 1)]), Gate())
+        around = house.surroundings()
+        suspicious, other = Lane(Porter(), 0, around), Lane(Porter(), 1, around)
+        await house.store.note("porter/0", (await house.store.claim("porter/0")).epoch, Attempt(DEATHS))
+        for lane in (suspicious, other):
+            await lane.claim()
+            lane.put("visits", house.logs["visits"])
+        running = [asyncio.create_task(lane.run()) for lane in (suspicious, other)]
+        assert isinstance(house.store, Gate)
+        await house.store.noted.wait()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        meanwhile = bool(other.offsets)
+        house.store.opened.set()
+        while not (suspicious.offsets and other.offsets):
+            await asyncio.sleep(0)
+        for lane in (suspicious, other):
+            lane.stop()
+        await asyncio.gather(*running)
+        return [meanwhile, bool(other.offsets)]
+
+    assert asyncio.run(asyncio.wait_for(told(), DEADLINE)) == [False, True]
 
 
 @pytest.mark.parametrize(("topic", "offsets"), [("visits", (5,)), ("corrections", ())])
