@@ -1,6 +1,7 @@
 """Recommending live: a customer's events change what they are recommended, and the demand for what they chose."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
 
 import msgspec
 from msgspec.structs import replace
@@ -39,6 +40,10 @@ class Customer(msgspec.Struct):
     due: int | None = None
     clicks: Known = msgspec.field(default_factory=Known)
     agreed: bool = False
+
+    def __post_init__(self) -> None:
+        # What is said of the default tenant leaves it out, which msgspec tells by identity.
+        self.tenant = intern(self.tenant)
 
 
 class Recommender:

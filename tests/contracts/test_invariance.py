@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from processors.base import AnyProcessor, Said, Tables
 from processors.offer_risk import RiskLimits
 from schemas.offer_topics import RANKERS, RANKINGS
+from schemas.recommendation_topics import ITEM_DEMANDS, RECOMMENDATIONS
 from schemas.records import DAY, DUE, AnyRecord
 from schemas.topics import ALERTS, MODELS
 from streams.assembly import fraud_pipeline
@@ -25,11 +26,15 @@ from streams.settings import Settings
 from streams.simulator import World, simulate
 from streams.state_codec import state_codec
 from streams.task import Task
-from tests.processors import offer_world
+from tests.processors import item_world, offer_world
 
 SETTINGS = Settings(label_window=2 * DAY, publish_every=100, sample_genuine=0.9)
 WORLD = World(customers=110, terminals=60, days=16, fraud_rate=0.05, duplicates=0.05, label_delay_ms=5 * DAY)
-NAMES = ("features", "fraud", "outcomes", "learning", "offers", "offer-usage", "rewards", "offer-learning")
+NAMES = (
+    *("features", "fraud", "outcomes", "learning"),
+    *("offers", "offer-usage", "rewards", "offer-learning"),
+    *("recommendations", "demand"),
+)
 FIRST = 300
 READY = 2_000
 """Examples that the model keeps before it places its knots; learners carry them all from batch to batch."""
@@ -38,8 +43,8 @@ READY = 2_000
 def pipeline() -> dict[str, AnyProcessor]:
     """Return the processors by name, as a new process builds them."""
     offers = offer_world.pipeline(throttle=DAY // 2, risk=RiskLimits(bar=0.95, hold=DAY // 24))
-    both = (*fraud_pipeline(SETTINGS).processors, *offers.processors)
-    return {processor.name: processor for processor in both}
+    parts = (fraud_pipeline(SETTINGS), offers, item_world.pipeline())
+    return {processor.name: processor for part in parts for processor in part.processors}
 
 
 @dataclass
@@ -82,7 +87,7 @@ class Journal:
 @pytest.fixture(scope="module")
 def journal() -> Journal:
     noted = {name: Noted(processor) for name, processor in pipeline().items()}
-    stream = chain(simulate(WORLD), offer_world.asking_world())
+    stream = chain(simulate(WORLD), offer_world.asking_world(), item_world.shopping_world())
     said = list(replay(Pipeline(tuple(noted.values())), stream))
     return Journal({name: each.taken for name, each in noted.items()}, said)
 
@@ -187,6 +192,16 @@ def test_the_stream_has_all_that_can_become_of_a_request(journal: Journal) -> No
     assert refused >= {"segment", "stock", "frequency_cap", "cool_down", "exclusive", "risk"}
     assert {ranking.trigger for ranking in rankings} == {"request", "event", "due", "risk"}
     assert sum(each.topic is RANKERS for each in journal.said) > 3
+
+
+def test_the_stream_has_all_that_can_be_recommended(journal: Journal) -> None:
+    told = [each.message for each in journal.said if each.topic is RECOMMENDATIONS and each.time >= item_world.BEGIN]
+    assert {each.personal for each in told} == {True, False}
+    assert any("@" in each.event_id for each in told)
+    assert max(each.weights["collaborative"] for each in told) > 0
+    demand = [each.message for each in journal.said if each.topic is ITEM_DEMANDS]
+    assert any(each.rated for each in demand)
+    assert any(each.unlisted for each in demand)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,11 +8,11 @@ from online_models.split_factors import SplitFactors
 from processors.item_demand import DemandForItems
 from processors.recommendations import Mix
 from processors.recommender import Recommender
-from schemas.events import Click
+from schemas.events import Click, Profile
 from schemas.recommendation_results import CatalogueItem, ItemDemand, Recommendations
 from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, RECOMMENDATIONS
 from schemas.records import DAY, AnyRecord, Record
-from schemas.topics import CLICKS
+from schemas.topics import CLICKS, PROFILES
 from streams.pipeline import Pipeline
 from streams.replay import Replay
 from streams.state_codec import state_codec
@@ -24,13 +24,19 @@ CATALOGUE = {"alien": ("Horror",), "airplane": ("Comedy",), "duck soup": ("Comed
 class Shop:
     """The recommender's pipeline in process, with what it said."""
 
-    def __init__(self, **mix: Any) -> None:
+    def __init__(self, consent: str | None = None, catalogue: bool = True, **mix: Any) -> None:
         model, chosen = SplitFactors(), Mix(**mix)
-        self.engine = Replay(Pipeline((Recommender(model, chosen), DemandForItems(model, chosen))))
+        recommender = Recommender(model, chosen, consent=consent)
+        self.engine = Replay(Pipeline((recommender, DemandForItems(model, chosen))))
         self.said: list[AnyRecord] = []
         self._events = 0
-        for item, categories in CATALOGUE.items():
+        for item, categories in CATALOGUE.items() if catalogue else ():
             self.stock(item, categories=categories)
+
+    def agree(self, user: str, *consent: str, at: int = NOON) -> None:
+        self._events += 1
+        profile = Profile(event_id=f"profile-{self._events}", event_time=moment(at), user=user, consent=consent)
+        self._step(Record(PROFILES, profile, profile.event_id))
 
     def stock(self, item: str, **changed: Any) -> None:
         entry = CatalogueItem(event_id=f"entry-{item}", event_time=moment(NOON), item=item, **changed)
@@ -39,10 +45,10 @@ class Shop:
     def click(self, user: str, kind: str, item: str | None = None, at: int = NOON, **changed: Any) -> list[str] | None:
         """Return what is recommended to the user because of a click; None when nothing new is."""
         self._events += 1
-        event_id = f"click-{self._events}"
-        click = Click(event_id=event_id, event_time=moment(at), user=user, kind=kind, item=item, **changed)
+        fields = {"event_id": f"click-{self._events}", "event_time": moment(at), "user": user, "kind": kind}
+        click = Click.model_validate({**fields, "item": item, **changed})
         before = len(self.said)
-        self._step(Record(CLICKS, click, event_id))
+        self._step(Record(CLICKS, click, click.event_id))
         told = [each.message for each in self.said[before:] if each.topic is RECOMMENDATIONS]
         mine = [message for message in told if message.user == user]
         return [suggestion.item for suggestion in mine[-1].items] if mine else None
@@ -148,6 +154,103 @@ def test_an_item_that_is_in_no_catalogue_can_be_owned() -> None:
     shop.click("ann", "purchase", "unlisted")
     shop.stock("unlisted")
     assert "unlisted" not in (shop.click("ann", "view", "alien", NOON + HOUR) or ("unlisted",))
+
+
+def test_a_choice_of_what_no_catalogue_has_is_counted_as_such() -> None:
+    shop = Shop()
+    shop.click("ann", "purchase", "unlisted")
+    shop.click("bob", "purchase", "alien")
+    assert (shop.demand("unlisted").count, shop.demand("unlisted").unlisted) == (1, 1)
+    assert (shop.demand("alien").count, shop.demand("alien").unlisted) == (1, 0)
+    shop.stock("unlisted")
+    shop.click("bob", "purchase", "unlisted")
+    assert (shop.demand("unlisted").count, shop.demand("unlisted").unlisted) == (2, 1)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("purchase", None), ("rating", 5.0)])
+def test_what_is_sent_twice_counts_once(kind: str, value: float | None) -> None:
+    shop = Shop()
+    for hours in range(2):
+        shop.click("ann", kind, "alien", NOON + hours * HOUR, event_id="same", value=value)
+    assert shop.demand("alien").count == 1
+
+
+def test_what_is_newest_is_told_by_its_time_even_within_a_millisecond() -> None:
+    shop = Shop()
+    shop.click("ann", "view", "psycho")
+    shop.click("ann", "purchase", "alien")
+    assert shop.last("ann").event_time == NOON + 1
+    assert "alien" not in [each.item for each in shop.last("ann").items]
+
+
+def test_what_is_no_items_business_brings_new_recommendations_only_once_the_last_have_expired() -> None:
+    shop = Shop(ttl_ms=HOUR)
+    assert shop.click("ann", "impression", offer="coffee") is not None
+    assert shop.click("ann", "impression", offer="coffee", at=NOON + HOUR - 1) is None
+    shop.click("bob", "view", "alien", NOON + DAY)
+    assert shop.last("ann").event_time == NOON
+    assert shop.click("ann", "impression", offer="coffee", at=NOON + DAY) is not None
+
+
+def test_without_a_catalogue_nothing_is_said_and_nobody_is_remembered() -> None:
+    shop = Shop(catalogue=False)
+    shop.click("ann", "impression", offer="coffee")
+    assert shop.said == []
+    assert shop.engine.tasks[Recommender.name].states == {}
+    assert shop.click("ann", "purchase", "alien") is None
+    shop.stock("psycho")
+    assert shop.click("ann", "view", "psycho", NOON + 1) == ["psycho"]
+
+
+def test_who_has_everything_is_recommended_nothing_more() -> None:
+    shop = Shop()
+    for n, item in enumerate(CATALOGUE):
+        told = shop.click("ann", "purchase", item, NOON + n * HOUR)
+    assert told == []
+
+
+def test_only_what_is_in_demand_is_recommended_without_consent() -> None:
+    shop = Shop(consent="personal")
+    shop.agree("ann", "personal")
+    shop.agree("bob", "newsletter")
+    for user in ("ann", "bob", "eve"):
+        shop.click(user, "rating", "psycho", value=5.0)
+        shop.click(user, "purchase", "alien", NOON + HOUR)
+    assert shop.last("ann").personal
+    assert shop.last("ann").weights["content"] > 0
+    for user in ("bob", "eve"):
+        assert not shop.last(user).personal
+        assert shop.last(user).weights == {"collaborative": 0.0, "content": 0.0, "trending": 1.0}
+        assert sorted(each.item for each in shop.last(user).items) == ["airplane", "duck soup"]
+        assert {each.reason for each in shop.last(user).items} == {"One of 2 that you do not have"}
+    assert (shop.demand("psycho").count, shop.demand("psycho").rated) == (3, 1)
+
+
+def test_who_takes_consent_back_is_recommended_without_it_at_once_and_forgotten() -> None:
+    shop = Shop(consent="personal")
+    shop.agree("ann", "personal")
+    shop.click("ann", "rating", "psycho", value=5.0)
+    assert shop.last("ann").personal
+    shop.agree("ann", at=NOON + 1)
+    assert not shop.last("ann").personal
+    assert "psycho" not in [each.item for each in shop.last("ann").items]
+    state = shop.engine.tasks[Recommender.name].states["ann"]
+    assert (state.half.rated, state.shopper.likings) == (0, {})
+    shop.agree("ann", "personal", at=NOON + 2)
+    assert shop.last("ann").personal
+    assert shop.last("ann").weights["content"] == 0.0
+
+
+def test_a_profile_alone_brings_no_recommendations() -> None:
+    shop = Shop(consent="personal")
+    shop.agree("ann", "personal")
+    assert shop.said == []
+
+
+def test_what_is_of_no_input_is_refused() -> None:
+    profile = Record(PROFILES, Profile(event_id="p", event_time=moment(NOON), user="ann"), "p")
+    with pytest.raises(TypeError, match="demand does not read Profile"):
+        DemandForItems(SplitFactors()).step(None, profile, {})
 
 
 def test_a_restored_state_goes_on_identically() -> None:
