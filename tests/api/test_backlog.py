@@ -16,7 +16,8 @@ from sinks.base import Progress, SinkBusy
 from sinks.memory import MemoryValues
 from sinks.progress import PROGRESS, progress_field
 from sinks.serving import Reader, apply, serve
-from tests.contracts.results import NOON, features, model_version, offer_usage, ranker_version, ranking, record, score
+from tests.contracts import results
+from tests.contracts.results import NOON, record
 
 pytestmark = pytest.mark.anyio
 LOOK_MS = round(LOOK_SECONDS * 1_000)
@@ -30,7 +31,22 @@ ROUTES = {
     "/rankings/d1": "ranking",
     "/offers/coffee/stats": "usage",
     "/rankers": "rankers",
+    "/users/ann/recommendations": "recommendations",
+    "/items/alien/demand": "demand",
 }
+
+
+MESSAGES = (
+    results.score(),
+    results.features(),
+    results.model_version(),
+    results.ranking(),
+    results.offer_usage(),
+    results.ranker_version(),
+    results.recommendations(expires_at=NOON + 3_600_000),
+    results.item_demand(),
+)
+OPERATORS = {"/livez", "/readyz", "/metrics"}
 
 
 @pytest.fixture
@@ -66,8 +82,7 @@ class World:
 @asynccontextmanager
 async def calling(world: World) -> AsyncIterator[httpx.AsyncClient]:
     values = MemoryValues()
-    messages = (score(), features(), model_version(), ranking(), offer_usage(), ranker_version())
-    for message in messages:
+    for message in MESSAGES:
         await apply(values, serve(*record(message)))
     for name in world.next:
         await values.hset(PROGRESS, *progress_field(name, 0, Progress(NOON, NOON)))
@@ -92,6 +107,16 @@ async def test_every_answer_flips_within_two_seconds_of_a_paused_consumer(path: 
     assert after["source"] == "last_good" != before["source"]
     assert after["lag"] == {"ms": 2_000 - LOOK_MS, "records": 8 * 50 * len(world.next)}
     assert (again["stale"], again["source"]) == (False, before["source"])
+
+
+def test_every_route_is_among_those_that_flip() -> None:
+    described = set(create_app(Reader(MemoryValues())).openapi()["paths"]) - OPERATORS
+    assert described == {route for route in described if any(matches(route, path) for path in ROUTES)}
+
+
+def matches(route: str, path: str) -> bool:
+    parts, asked = route.split("/"), path.split("/")
+    return len(parts) == len(asked) and all(a == b or a[:1] == "{" for a, b in zip(parts, asked, strict=True))
 
 
 async def test_an_answer_stays_fresh_for_as_long_as_nobody_publishes() -> None:
