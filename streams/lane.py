@@ -29,6 +29,8 @@ FENCED_SECONDS = 3.0
 """How long a lane that another worker owns by now waits to be stopped, before it takes its task back."""
 
 HELD_SECONDS = 1.0
+COUNTED = ("records", "said", "dead_letters", "quarantined", "repeats", "fenced", "busy")
+"""What a lane counts; `streams/metrics.py` tells what each is."""
 
 
 class Forgotten(RuntimeError):
@@ -59,8 +61,7 @@ class Lane:
         self.name = f"{processor.name}/{partition}"
         self.offsets: dict[Position, int] = {}
         self.last_progress = time()
-        self.counts = {"records": 0, "said": 0, "dead_letters": 0, "repeats": 0, "fenced": 0, "busy": 0}
-        self.counts |= {"quarantined": 0}
+        self.counts = dict.fromkeys(COUNTED, 0)
         self.inputs = Merge([t.name for t in processor.inputs], lambda name: surroundings.at_end(name, partition))
         self._around = surroundings
         self._ring = surroundings.pipeline.ring(processor)
