@@ -1,10 +1,11 @@
 """Making rankings: from what may be shown to a customer to slots with their propensities and reasons."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from msgspec.structs import replace
 
+from processors.apprentice import overruled
 from processors.base import Tables
 from processors.eligibility import Refusal, closed, refusal
 from processors.last_good import AGAIN, again
@@ -13,13 +14,14 @@ from processors.offer_features import FEATURES_ID
 from processors.offer_reasons import reasons_of
 from processors.offer_risk import RiskLimits
 from processors.offer_scoring import OfferScorer, Scored
-from processors.offer_slots import SlotFiller
+from processors.offer_slots import LiveSplit
 from processors.offer_terms import Candidate, Terms, TermsByOffer
 from schemas.events import Click, Offer, OfferRequest
 from schemas.keys import keyed
-from schemas.offer_results import RankedOffer, RankerVersion, Ranking, Trigger
+from schemas.offer_results import Agreement, RankedOffer, RankerVersion, Ranking, Trigger
 from schemas.offer_topics import OFFER_USAGE, RANKERS
 from schemas.records import DAY
+from schemas.rollout_topics import ROLLOUTS
 from schemas.topics import OFFERS
 
 LOGGED = "logged"
@@ -27,6 +29,9 @@ LOGGED = "logged"
 
 STALE_AFTER = 30 * DAY
 """How long a ranker that learns nothing is trusted, unless told otherwise; milliseconds of event time."""
+
+Deciding = Literal["model", "rules"]
+"""Whose scores are served: the model's where there is one, or those of the rules, which a model then only imitates."""
 
 
 class Question(NamedTuple):
@@ -49,23 +54,25 @@ class Question(NamedTuple):
 class RankingMaker:
     """Makes the ranking that answers a request, or that says what somebody else decided; changes no context.
 
-    The slots are filled by `filler` from the candidates that may be shown, scored by the newest version of `model`; a
-    ranking without slots says why none of them may. The customer's `risk` lowers what offers are worth, or bars them.
-    `verify` returns the model blob of a signed one, or raises BadSignature: such a version never ranks.
-    While no version can be used, or the newest has learned nothing for `stale_after` milliseconds, the last good
-    ranking is served again if it is no older, else what the rules say.
+    Whoever `split` chooses fills the slots from the candidates that may be shown, scored by the newest version of
+    `model`, or by the rules where these decide; a ranking without slots says why none of them may. The customer's
+    `risk` lowers what offers are worth, or bars them. `verify` returns the model blob of a signed one, or raises
+    BadSignature: such a version never ranks. While no version can be used, or the newest has learned nothing for
+    `stale_after` milliseconds, the last good ranking is served again if it is no older, else what the rules say.
     """
 
     def __init__(
         self,
         verify: Callable[[bytes], bytes],
         model: str,
-        filler: SlotFiller,
+        split: LiveSplit,
         risk: RiskLimits,
+        decides: Deciding = "model",
         stale_after: int = STALE_AFTER,
     ) -> None:
         self._model = model
-        self._filler = filler
+        self._split = split
+        self._decides = decides
         self._risk = risk
         self._stale_after = stale_after
         self._scorer = OfferScorer(verify)
@@ -76,16 +83,27 @@ class RankingMaker:
         time = question.time
         candidates, refused = self._eligible(context, question, tables)
         scored = self._scored(context, candidates, time, tables)
+        agreement: Agreement | None = None
+        if self._decides == "rules":
+            scored, agreement = overruled(scored, context, time)
         if scored.degraded and (known := self._again(context, question, scored)) is not None:
             return replace(known, refused=refused)
+        choice = self._split.choose(question.tenant, question.user, tables.get(ROLLOUTS, {}).get(self._model))
         slots = [
             replace(
                 _ranked(scored, slot.candidate, slot.propensity, time),
                 reasons=reasons_of(scored, slot.candidate, context, time),
             )
-            for slot in self._filler.fill(question.decision, question.slots, scored)
+            for slot in choice.filler.fill(question.decision, question.slots, scored)
         ]
-        return replace(self._ranking(question, scored, slots, self._filler.policy), refused=refused)
+        return replace(
+            self._ranking(question, scored, slots, choice.filler.policy),
+            refused=refused,
+            arm=choice.arm,
+            trial=choice.trial,
+            shadow=choice.first(question.decision, scored),
+            agreement=agreement,
+        )
 
     def _scored(self, context: OfferContext, candidates: Sequence[Candidate], time: int, tables: Tables) -> Scored:
         version: RankerVersion | None = tables[RANKERS].get(self._model)

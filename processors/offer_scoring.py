@@ -59,6 +59,15 @@ class Scored(NamedTuple):
         return preferences
 
 
+def by_rules(
+    context: OfferContext, candidates: Sequence[Candidate], time: int
+) -> tuple[Vector, Literal["rules", "prior"]]:
+    """Return the scores that need no model: by the rules or, while they can tell nothing apart, the prior rate."""
+    if is_anything_known(context, candidates):
+        return smart_scores(context, candidates, time), "rules"
+    return np.full(len(candidates), RANKING.base_rate), "prior"
+
+
 class OfferScorer:
     """Scores candidates by the model of a published version, read again only when another is published.
 
@@ -81,10 +90,8 @@ class OfferScorer:
         if ranker is not None and version is not None:
             return Scored(candidates, vectors, ranker.score_many(vectors), "model", version.version, ranker, False)
         degraded = version is not None
-        if is_anything_known(context, candidates):
-            return Scored(candidates, vectors, smart_scores(context, candidates, time), "rules", 0, None, degraded)
-        prior = np.full(len(vectors), RANKING.base_rate)
-        return Scored(candidates, vectors, prior, "prior", 0, None, degraded)
+        scores, source = by_rules(context, candidates, time)
+        return Scored(candidates, vectors, scores, source, 0, None, degraded)
 
     def ranker(self, version: RankerVersion | None) -> AdditiveRanker | None:
         """Return the model of a version, or None when there is none, or it is forged, broken or of other features."""

@@ -1,8 +1,9 @@
 """Filling the slots of a decision by a policy, so that the propensity of what each slot got is exact."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from online_models.exploration import Beliefs, EpsilonGreedy, Exploration, Softm
 from online_models.policies import Believer, Slate
 from online_models.slots import Diversity, Slot, rank, seed_of
 from processors.offer_scoring import Scored
+from processors.trial import Trial
+from schemas.offer_results import Arm, FirstChoice
+from schemas.rollout_results import Rollout
 
 POLICIES: Mapping[str, Exploration] = MappingProxyType(
     {
@@ -66,3 +70,48 @@ def _beliefs(scored: Scored) -> Beliefs:
     shows = np.array([0 if usage is None else usage.impressions for usage in usages], dtype=np.float64)
     redeemed = np.array([0 if usage is None else usage.redemptions for usage in usages], dtype=np.float64)
     return beta_beliefs(shows, np.minimum(redeemed, shows), RateSettings())
+
+
+class Choice(NamedTuple):
+    """Who fills the slots of a decision, in which arm of which trial, and who would have in the other arm."""
+
+    filler: SlotFiller
+    arm: Arm = "champion"
+    trial: str = ""
+    shadow: SlotFiller | None = None
+
+    def first(self, decision: str, scored: Scored) -> FirstChoice | None:
+        """Return what the other arm would have put on top; None where there is no other, or nothing to show."""
+        if self.shadow is None:
+            return None
+        for slot in self.shadow.fill(decision, 1, scored):
+            offer = scored.candidates[slot.candidate].terms.offer
+            return FirstChoice(policy=self.shadow.policy, offer=offer, propensity=slot.propensity)
+        return None
+
+
+class LiveSplit:
+    """Shares the decisions out between a champion and the challenger of a trial, if there is one.
+
+    While the trial runs, a customer's arm decides. A challenger that has been promoted decides for all, one that has
+    been rolled back for none; what is said of another trial does not matter. ValueError for the trial of another
+    champion.
+    """
+
+    def __init__(self, champion: SlotFiller, trial: Trial | None = None) -> None:
+        if trial is not None and trial.champion != champion.policy:
+            raise ValueError(f"{champion.policy} decides, but the trial is of {trial.champion}")
+        self._trial = trial
+        self._champion = champion
+        self._challenger = champion if trial is None else replace(champion, policy=trial.challenger)
+
+    def choose(self, tenant: str, user: str, rollout: Rollout | None) -> Choice:
+        """Return who decides for a customer, by how the trial stands."""
+        if self._trial is None:
+            return Choice(self._champion)
+        stand = "running" if rollout is None or rollout.trial != self._trial.name else rollout.state
+        if stand != "running":
+            return Choice(self._challenger, "challenger") if stand == "promoted" else Choice(self._champion)
+        if self._trial.arm(tenant, user) == "challenger":
+            return Choice(self._challenger, "challenger", self._trial.name, self._champion)
+        return Choice(self._champion, "champion", self._trial.name, self._challenger)

@@ -6,16 +6,18 @@ from processors.base import Said, Tables
 from processors.last_good import last_good
 from processors.offer_context import Cause, OfferContext, answer, introduce, new_context, pay, show
 from processors.offer_history import Decision
-from processors.offer_ranking import STALE_AFTER, Question, RankingMaker
+from processors.offer_ranking import STALE_AFTER, Deciding, Question, RankingMaker
 from processors.offer_risk import RiskLimits, suspect
-from processors.offer_slots import SlotFiller
+from processors.offer_slots import LiveSplit, SlotFiller
 from processors.offer_terms import Terms
+from processors.trial import Trial
 from schemas.events import Click, OfferRequest, Profile, Transaction
 from schemas.keys import keyed
 from schemas.offer_results import CustomerRisk, Happened, OfferEvent, Trigger
 from schemas.offer_topics import OFFER_EVENTS, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import AnyRecord, Due
 from schemas.results import Label
+from schemas.rollout_topics import ROLLOUTS
 from schemas.topics import CLICKS, CUSTOMER_LABELS, CUSTOMER_RISKS, OFFER_REQUESTS, OFFERS, PROFILES, TRANSACTIONS
 
 
@@ -24,7 +26,8 @@ class OfferRanker:
 
     A request is answered once, with its slots filled by `policy` (see `POLICIES`) seeded by `seed` and the decision's
     id, from the candidates that may be shown; a ranking without slots says why none of them may. `verify` returns the
-    model blob of a signed one, or raises BadSignature: such a version never ranks.
+    model blob of a signed one, or raises BadSignature: such a version never ranks. `decides` says whose scores are
+    served. In a `trial` of `policy` a challenger fills the slots of some customers: see LiveSplit.
 
     A payment, a profile and a click other than an impression bring a ranking of the whole catalogue, whose decision has
     the id of that event: at once when the last ranking is `throttle` milliseconds of event time old, else as soon as it
@@ -42,7 +45,7 @@ class OfferRanker:
     name = "offers"
     inputs = (TRANSACTIONS, PROFILES, CLICKS, OFFER_REQUESTS, CUSTOMER_RISKS, CUSTOMER_LABELS)
     outputs = (RANKINGS, OFFER_EVENTS)
-    tables = (OFFERS, RANKERS, OFFER_USAGE)
+    tables = (OFFERS, RANKERS, OFFER_USAGE, ROLLOUTS)
     state = OfferContext
 
     def __init__(
@@ -54,9 +57,12 @@ class OfferRanker:
         most_per_category: int | None = 2,
         throttle: int = 0,
         risk: RiskLimits = RiskLimits(),
+        trial: Trial | None = None,
+        decides: Deciding = "model",
         stale_after: int = STALE_AFTER,
     ) -> None:
-        self._rankings = RankingMaker(verify, model, SlotFiller(policy, seed, most_per_category), risk, stale_after)
+        split = LiveSplit(SlotFiller(policy, seed, most_per_category), trial)
+        self._rankings = RankingMaker(verify, model, split, risk, decides, stale_after)
         self._throttle = throttle
         self._risk = risk
 

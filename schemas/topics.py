@@ -7,6 +7,7 @@ from schemas.keys import by
 from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS, REWARD_STRAYS
 from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, ITEMS_CHOSEN, RECOMMENDATIONS
 from schemas.records import DAY, AnyTopic, Topic
+from schemas.rollout_topics import ROLLOUT_ORDERS, ROLLOUTS
 
 TRANSACTIONS: Topic[events.Transaction] = Topic(
     "transactions",
@@ -153,6 +154,8 @@ ALL: tuple[AnyTopic, ...] = (
     OFFER_EXAMPLES,
     REWARD_STRAYS,
     RANKERS,
+    ROLLOUTS,
+    ROLLOUT_ORDERS,
     RECOMMENDATIONS,
     ITEMS_CHOSEN,
     ITEM_DEMANDS,

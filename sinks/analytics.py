@@ -18,13 +18,21 @@ from schemas import topics
 from schemas.offer_topics import OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS, REWARD_STRAYS
 from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, RECOMMENDATIONS
 from schemas.records import AnyTopic
+from schemas.rollout_topics import ROLLOUTS
 from sinks.base import Encoded, SinkBusy, refuse_foreign
 
 Client = Any  # clickhouse_connect is not typed
 
 SCHEMAS = tuple(
     Path(__file__).with_name(f"{name}.sql")
-    for name in ("analytics", "offer_analytics", "recommendation_analytics", "monitoring", "offer_reports")
+    for name in (
+        "analytics",
+        "offer_analytics",
+        "rollout_analytics",
+        "recommendation_analytics",
+        "monitoring",
+        "offer_reports",
+    )
 )
 RETRY_AFTER = 2.0
 EVENTS = "events"
@@ -48,6 +56,7 @@ TABLES: Mapping[str, str] = {
     OFFER_EXAMPLES.name: "rewards",
     REWARD_STRAYS.name: "reward_strays",
     RANKERS.name: "ranker_versions",
+    ROLLOUTS.name: "rollouts",
     OFFER_USAGE.name: "offer_usage",
     RECOMMENDATIONS.name: "recommendations",
     ITEM_DEMANDS.name: "item_demand",

@@ -146,6 +146,19 @@ ALTER TABLE rewards ADD COLUMN IF NOT EXISTS late Bool DEFAULT false AFTER rewar
 
 ALTER TABLE rewards ADD COLUMN IF NOT EXISTS before Nullable(Float64) AFTER late;
 
+-- Whose policy decided, in which trial, what another would have put on top, and how far an apprentice agrees.
+ALTER TABLE rankings ADD COLUMN IF NOT EXISTS arm LowCardinality(String) DEFAULT 'champion';
+
+ALTER TABLE rankings ADD COLUMN IF NOT EXISTS trial LowCardinality(String) DEFAULT '';
+
+ALTER TABLE rankings ADD COLUMN IF NOT EXISTS shadow Tuple(policy String, offer String, propensity Float64);
+
+ALTER TABLE rankings ADD COLUMN IF NOT EXISTS agreement Tuple(version UInt32, top Bool, pairs Nullable(Float64));
+
+ALTER TABLE rewards ADD COLUMN IF NOT EXISTS arm LowCardinality(String) DEFAULT 'champion';
+
+ALTER TABLE rewards ADD COLUMN IF NOT EXISTS trial LowCardinality(String) DEFAULT '';
+
 CREATE OR REPLACE VIEW v_rankings AS
 SELECT at AS event_time, filled AS slots, * EXCEPT (at, filled, logged, inserted_at) FROM rankings FINAL;
 

@@ -17,6 +17,8 @@ from processors.ranker_learning import OfferLearner
 from processors.recommendations import Mix
 from processors.recommender import Recommender
 from processors.rewards import OfferRewards
+from processors.rollout import OfferRollout, StoppingRule
+from processors.trial import Trial
 from streams.definitions_file import DefinitionsError, load_definitions
 from streams.pipeline import Pipeline
 from streams.settings import PipelineName, Settings
@@ -52,7 +54,7 @@ def fraud_pipeline(settings: Settings) -> Pipeline:
 
 def offer_pipeline(settings: Settings) -> Pipeline:
     """Return the pipeline that ranks offers for customers and learns from what becomes of them."""
-    key = settings.key("models")
+    key, trial = settings.key("models"), trial_of(settings)
     ranker = OfferRanker(
         partial(verify, key=key),
         policy=settings.policy,
@@ -66,7 +68,11 @@ def offer_pipeline(settings: Settings) -> Pipeline:
             settings.offer_alert_hold,
             settings.offer_abuse_cost,
         ),
+        trial=trial,
+        decides="rules" if settings.apprentice else "model",
     )
+    rule = StoppingRule(settings.rollout_alpha, settings.rollout_auto, settings.rollout_every)
+    rollouts = () if trial is None else (OfferRollout(trial, rule),)
     return Pipeline(
         (
             ranker,
@@ -78,9 +84,17 @@ def offer_pipeline(settings: Settings) -> Pipeline:
                 at_most=settings.ranker_at_most,
                 corrects=settings.correct_rewards,
             ),
+            *rollouts,
         ),
-        unhurried=frozenset({OfferUsageCounter.name, OfferRewards.name, OfferLearner.name}),
+        unhurried=frozenset({OfferUsageCounter.name, OfferRewards.name, OfferLearner.name, OfferRollout.name}),
     )
+
+
+def trial_of(settings: Settings) -> Trial | None:
+    """Return the trial of the settings' challenger, None where there is none."""
+    if settings.challenger_policy is None:
+        return None
+    return Trial(settings.policy, settings.challenger_policy, settings.challenger_share, settings.policy_seed)
 
 
 def recommendation_pipeline(settings: Settings) -> Pipeline:

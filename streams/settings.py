@@ -68,6 +68,12 @@ class Settings(BaseSettings):
 
     policy: Policy = "epsilon-greedy"
     policy_seed: int = 0
+    apprentice: bool = False
+    challenger_policy: Policy | None = None
+    challenger_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    rollout_auto: bool = False
+    rollout_alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    rollout_every: Annotated[int, Field(ge=1)] = 100
     most_per_category: Annotated[int, Field(ge=1)] = 2
     rewards: DeclaredTerms = {}
     reward_horizon: Duration = milliseconds("7d")

@@ -19,6 +19,8 @@ from schemas.results import (
     ModelVersion,
     Reason,
 )
+from schemas.rollout_results import Rollout
+from schemas.rollout_topics import ROLLOUTS
 from schemas.topics import (
     ALERTS,
     CARD_FEATURES,
@@ -234,6 +236,27 @@ def offer_usage(impressions: int = 10, offer: str = "coffee", **changed: Any) ->
     return OfferUsage(offer=offer, impressions=impressions, **fields | changed)
 
 
+def rollout(number: int = 3, model: str = "offers", **changed: Any) -> Rollout:
+    fields: dict[str, Any] = {
+        "event_time": NOON,
+        "trial": "greedy/thompson/0.1/0",
+        "state": "running",
+        "champion": "greedy",
+        "challenger": "thompson",
+        "share": 0.1,
+        "champion_outcomes": 900,
+        "champion_mean": 0.3,
+        "challenger_outcomes": 100,
+        "challenger_mean": 0.4,
+        "better": 7.0,
+        "worse": 0.2,
+        "low": -0.05,
+        "high": 0.25,
+        "alpha": 0.05,
+    }
+    return Rollout(event_id=f"{model}@{number}", model=model, **fields | changed)
+
+
 def suggestion(item: str = "alien", **changed: Any) -> Suggestion:
     fields: dict[str, Any] = {
         "score": 0.7,
@@ -285,6 +308,7 @@ _TOPICS: dict[Any, AnyTopic] = {
     RewardStray: REWARD_STRAYS,
     RankerVersion: RANKERS,
     OfferUsage: OFFER_USAGE,
+    Rollout: ROLLOUTS,
     Recommendations: RECOMMENDATIONS,
     ItemDemand: ITEM_DEMANDS,
 }

@@ -29,6 +29,7 @@ from tests.contracts.results import (
     ranker_version,
     ranking,
     reward_stray,
+    rollout,
     score,
     transaction,
 )
@@ -59,7 +60,7 @@ def test_a_score_keeps_every_field(client: Any) -> None:
 
 
 RESULTS = [score(), features(), example(), alert(), model_version(), model_alias(), dead_letter()]
-OFFER_RESULTS = [ranking(), offer_example(), reward_stray(), ranker_version(), offer_usage()]
+OFFER_RESULTS = [ranking(), offer_example(), reward_stray(), ranker_version(), offer_usage(), rollout()]
 LEFT_OUT = {
     "v_model_versions": {"blob"},
     "v_ranker_versions": {"blob"},
