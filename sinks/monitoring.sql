@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS reward_history
     at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     matured DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     label Bool,
+    reward Float64,
     score Float64,
     version UInt32,
     features LowCardinality(String),
@@ -44,11 +45,12 @@ CREATE TABLE IF NOT EXISTS reward_history
     policy LowCardinality(String),
     inserted_at DateTime('UTC') DEFAULT now('UTC')
 )
-ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, model, event_id, offer, matured, label)
+ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM(at) ORDER BY (tenant, model, event_id, offer, matured)
 TTL inserted_at + INTERVAL 25 MONTH;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS to_reward_history TO reward_history AS
-SELECT tenant, model, event_id, offer, at, matured, label, score, version, features, propensity, weight, decision, position, policy
+SELECT
+    tenant, model, event_id, offer, at, matured, label, reward, score, version, features, propensity, weight, decision, position, policy
 FROM rewards;
 
 CREATE OR REPLACE VIEW v_label_history AS
@@ -66,7 +68,8 @@ FROM
 (
     SELECT * EXCEPT inserted_at FROM reward_history
     UNION ALL
-    SELECT tenant, model, event_id, offer, at, matured, label, score, version, features, propensity, weight, decision, position, policy
+    SELECT
+        tenant, model, event_id, offer, at, matured, label, reward, score, version, features, propensity, weight, decision, position, policy
     FROM rewards
 );
 

@@ -47,6 +47,7 @@ _COLUMNS: Mapping[Of, Mapping[str, pa.DataType]] = {
         "version": pa.uint32(),
         "score": pa.float64(),
         "label": pa.bool_(),
+        "earned": pa.float64(),
         "weight": pa.float64(),
         "matured_at": _AT,
     },
@@ -93,7 +94,7 @@ _ROWS: Mapping[Of, str] = {
         (
             SELECT
                 tenant, decision, offer, policy,
-                argMax((position, propensity, version, score, label, weight, matured_at), (matured_at, label)) AS newest
+                argMax((position, propensity, version, score, label, reward, weight, matured_at), matured_at) AS newest
             FROM v_reward_history
             WHERE {_KNOWN} AND features = {{features:String}}
                 AND event_time >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
@@ -103,8 +104,8 @@ _ROWS: Mapping[Of, str] = {
         SELECT
             r.tenant AS tenant, r.event_id AS decision, r.offer AS offer, r.event_time AS decided_at,
             newest.1 AS position, r.policy AS policy, newest.2 AS propensity, {{model:String}} AS model,
-            newest.3 AS version, newest.4 AS score, newest.5 AS label, newest.6 AS weight, newest.7 AS matured_at,
-            r.vector AS vector
+            newest.3 AS version, newest.4 AS score, newest.5 AS label, newest.6 AS earned, newest.7 AS weight,
+            newest.8 AS matured_at, r.vector AS vector
         FROM
         (
             SELECT tenant, event_id, event_time, policy, slot.offer AS offer, slot.vector AS vector

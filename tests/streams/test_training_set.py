@@ -208,10 +208,11 @@ def test_offers_have_a_row_for_each_slot_that_was_shown(client: Any, tmp_path: P
 
 def test_a_reward_that_came_late_counts_from_when_it_was_known(client: Any, tmp_path: Path) -> None:
     keep(client, *shown("d1"))
-    keep(client, *shown("d1", label=True, matured_at=NOON + 20 * DAY)[1:])
+    keep(client, *shown("d1", label=True, reward=0.5, late=True, before=0.0, matured_at=NOON + 20 * DAY)[1:])
     client.command("OPTIMIZE TABLE rewards FINAL")
-    for day, expected in ((19, [False, True]), (20, [True, True])):
-        assert [row["label"] for row in written(client, tmp_path, OFFERS, as_of=NOON + day * DAY)] == expected
+    for day, expected in ((19, [(False, 0.0), (True, 1.0)]), (20, [(True, 0.5), (True, 0.5)])):
+        rows = written(client, tmp_path, OFFERS, as_of=NOON + day * DAY)
+        assert [(row["label"], row["earned"]) for row in rows] == expected
 
 
 def export(*arguments: str) -> Result:
