@@ -8,6 +8,7 @@ import msgspec
 from processors.calendar import HOUR, hour, weekday
 from processors.definitions import Feature
 from processors.features import FeatureSet
+from processors.offer_habits import Habits
 from processors.offer_history import History, LastGood
 from processors.offer_risk import Suspicion
 from processors.offer_tallies import PRIOR, Shown, Tally
@@ -110,6 +111,7 @@ class OfferContext(msgspec.Struct):
     cause: Cause | None = None
     suspicions: list[Suspicion] = []
     good: LastGood | None = None
+    habits: Habits = msgspec.field(default_factory=Habits)
 
 
 _spending = FeatureSet(SPENDING)
@@ -124,6 +126,7 @@ def pay(context: OfferContext, payment: Transaction) -> bool:
     """Take in a payment, once while it is among the last that are remembered; return whether it was not."""
     if not context.payments.is_new(payment.event_id):
         return False
+    context.habits.pay(payment)
     context.unit = payment.currency
     fields = {"amount": minor_units(payment.amount, payment.currency), "fraud": 0}
     _spending.observe(context.trails, payment.time_ms(), payment.event_id, payment.currency, fields)
@@ -136,6 +139,7 @@ def introduce(context: OfferContext, profile: Profile) -> None:
     age, income = (nan if told is None else told for told in (profile.age, profile.income))
     gender, segment = profile.gender or "", profile.segment or ""
     context.demographics = Demographics(age, income, opened, gender, segment, profile.consent)
+    context.habits.tell(profile)
 
 
 def show(context: OfferContext, decision: str, terms: Terms, time: int) -> None:

@@ -1,17 +1,18 @@
 """Reasons for an offer, in the customer's words: each number in them is one that the score was made from."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from math import isnan
 from typing import NamedTuple
 
+from processors.columns import SCALES
 from processors.offer_context import KINDS, OfferContext
 from processors.offer_features import NAMES
 from processors.offer_scoring import Scored
 from processors.offer_tallies import Tally
 from processors.offer_terms import Candidate, Terms
 from processors.reasons import Facts
-from processors.smart_score import CATEGORY, KIND, TREND, smart_score
+from processors.smart_score import CATEGORY, KIND, LEANING, TREND, smart_score
 from schemas.offer_results import OfferUsage
 from schemas.results import Reason
 
@@ -37,11 +38,14 @@ def reasons_of(scored: Scored, at: int, context: OfferContext, time: int) -> tup
     """Return at most `MOST` reasons for a candidate, what weighs most first; none where nothing scored it now.
 
     A model's contributions are in log-odds, those of the rules their shares of the score. What a person is (age,
-    gender, income) is never given as a reason, nor what counts against the offer.
+    gender, income) is never given as a reason, nor what counts against the offer. Beside a model's reasons stands one
+    of the customer's habits, which adds nothing to its score.
     """
+    found: Iterator[Reason]
     match scored.source:
         case "model":
-            found = _of_model(scored, at, context)
+            own = tuple(islice(of_habits(context, scored.candidates[at].terms, time), 1))
+            found = chain(islice(_distinct(_of_model(scored, at, context)), MOST - len(own)), own)
         case "rules":
             found = _of_rules(context, scored.candidates[at], time)
         case "prior" | "last_good":
@@ -77,10 +81,25 @@ def _of_rules(context: OfferContext, candidate: Candidate, time: int) -> Iterato
         ("kind", KIND * parts.kind, _redeemed(tallies.get(terms.kind), "offers like this")),
         ("trend", TREND * parts.trend, _taken_up(usage)),
         ("freshness", 0.0, "It is new to you" if parts.freshness == 1.0 else None),
+        *((reason.feature, max(0.0, LEANING * parts.lean), reason.text) for reason in of_habits(context, terms, time)),
     ]
     for name, share, text in sorted(found, key=lambda each: -each[1]):
         if text is not None:
             yield Reason(name, share, text)
+
+
+def of_habits(context: OfferContext, terms: Terms, time: int) -> Iterator[Reason]:
+    """Yield what the customer's habits and answers say for an offer; none of it is part of a model's score."""
+    trend = context.habits.trend(terms.category, time)
+    if trend is not None and trend.now > trend.usual > 0.0:
+        usual = trend.usual / SCALES.get(trend.unit, 1)
+        words = f"You spent {trend.now / trend.usual:.1f}× your usual {usual:.2f} on {terms.category} in 30 days"
+        if terms.reward > 0.0 and terms.minimum_spend > 0.0:
+            words += f"; this returns {terms.reward / terms.minimum_spend:.0%} of what it takes"
+        yield Reason("category_trend", 0.0, words)
+    for liked in (terms.category, terms.kind):
+        if context.habits.likes.get(liked, 0.0) > 0.5:
+            yield Reason("likes", 0.0, f"You told us that you like {liked}")
 
 
 def _taken_up(usage: OfferUsage | None) -> str | None:

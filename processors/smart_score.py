@@ -1,6 +1,6 @@
 """SmartScore: rules that score offers until a ranker has learned enough to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp
 from typing import NamedTuple
 
@@ -16,6 +16,9 @@ from schemas.records import DAY
 CATEGORY, KIND, TREND = 0.40, 0.30, 0.30
 """What share of a score each rate has."""
 
+LEANING = 0.3
+"""What share of the way to 1, or to 0, the rates are moved for what the customer likes, or dislikes, for sure."""
+
 TREND_WEIGHT = 20.0
 """How many shows the prior of an offer's rate over all customers counts for."""
 
@@ -30,36 +33,48 @@ class SmartScore(NamedTuple):
     """The parts of a score: rates in [0, 1] of category, kind and trend, and freshness in (0, 1].
 
     `category` and `kind` are how often the customer redeemed, after a view, what they were shown of it, drawn to their
-    rate over all offers. `trend` is how often all customers redeemed the offer.
+    rate over all offers. `trend` is how often all customers redeemed the offer. `lean` in [−1, 1] is how much the
+    customer told to like or dislike such offers, else the share of their payments made in the offer's category.
     """
 
     category: float
     kind: float
     trend: float
     freshness: float
+    lean: float = 0.0
 
     @property
     def score(self) -> float:
-        """Return the score in [0, 1]: the weighted mean of the rates, times freshness."""
-        return self.freshness * (CATEGORY * self.category + KIND * self.kind + TREND * self.trend)
+        """Return the score in [0, 1]: the mean of the rates by weight, moved by the lean, times freshness."""
+        rate = CATEGORY * self.category + KIND * self.kind + TREND * self.trend
+        return self.freshness * (rate + LEANING * self.lean * (1.0 - rate if self.lean > 0.0 else rate))
 
 
 def is_anything_known(context: OfferContext, candidates: Sequence[Candidate]) -> bool:
-    """Return whether rules can tell offers apart: the customer, or anybody, has been shown some."""
-    return context.whole.impressions > 0 or any(candidate.usage is not None for candidate in candidates)
+    """Return whether rules can tell offers apart: the customer, or anybody, was shown some, or has habits or likes."""
+    if context.whole.impressions or context.habits.spending or context.habits.likes:
+        return True
+    return any(candidate.usage is not None for candidate in candidates)
 
 
 def smart_scores(context: OfferContext, candidates: Sequence[Candidate], time: int) -> Vector:
     """Return the score of each candidate. Changes nothing."""
-    return np.array([smart_score(context, each, time).score for each in candidates], dtype=np.float64)
+    shares = context.habits.shares(time)
+    return np.array([_smart_score(context, each, time, shares).score for each in candidates], dtype=np.float64)
 
 
 def smart_score(context: OfferContext, candidate: Candidate, time: int) -> SmartScore:
     """Return the parts of an offer's score. Changes nothing."""
+    return _smart_score(context, candidate, time, context.habits.shares(time))
+
+
+def _smart_score(context: OfferContext, candidate: Candidate, time: int, shares: Mapping[str, float]) -> SmartScore:
     terms, usage = candidate
+    told = context.habits.liking(terms.category, terms.kind)
+    lean = shares.get(terms.category, 0.0) if told is None else 2.0 * told - 1.0
     kind = _rate(context, terms.kind)
     category = _rate(context, f"in {terms.category}") if terms.category else kind
-    return SmartScore(category, kind, _trend(usage), _freshness(context, terms, time))
+    return SmartScore(category, kind, _trend(usage), _freshness(context, terms, time), lean)
 
 
 def _rate(context: OfferContext, tally: str) -> float:

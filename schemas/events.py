@@ -11,6 +11,8 @@ from schemas.privacy import CardNumber, ContactAddress, DeviceId, IpAddress
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 Country = Annotated[str, Field(min_length=2, max_length=3)]
 _Days = Annotated[float, Field(gt=0, le=36_500)]
+_Liking = Annotated[float, Field(ge=0, le=1)]
+_Answer = Annotated[str, Field(strict=True, min_length=1, max_length=256)]
 
 MAX_CANDIDATES = 1_000
 """No request names more offers than this."""
@@ -218,7 +220,11 @@ class Feedback(Event):
 
 
 class Profile(Event):
-    """What is known about a customer and what they agreed to."""
+    """What is known about a customer and what they agreed to.
+
+    `preferences` are answers of a quiz, or what was set: how much, in [0, 1], a category or kind of offer is liked, or,
+    as text, which one is. They are used only where `consent` has "personalisation".
+    """
 
     user: Id
     country: Country | None = None
@@ -230,3 +236,4 @@ class Profile(Event):
     age: Annotated[float, Field(ge=0, le=150)] | None = None
     income: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     gender: str | None = None
+    preferences: Annotated[dict[Id, _Liking | _Answer], Field(max_length=32)] = {}

@@ -39,6 +39,14 @@ def test_a_ranking_without_slots_is_kept_with_what_was_refused(client: Any) -> N
     assert rows(client, "SELECT slots, refused FROM v_rankings") == [([], {"Ünï 😀": "stock"})]
 
 
+def test_what_was_lost_to_abuse_is_part_of_the_value_and_a_ranking_served_again_says_so(client: Any) -> None:
+    served = {"source": "last_good", "degraded": True, "good_at": NOON - DAY, "trigger": "risk"}
+    keep(client, ranking(slots=(slot(value=1.0, abuse=0.2),), **served))
+    assert rows(client, "SELECT source, degraded, trigger, slots[1].value FROM v_rankings") == [
+        ("last_good", True, "risk", 1.0)
+    ]
+
+
 def test_usage_is_kept_as_it_grew(client: Any) -> None:
     keep(client, *(offer_usage(n) for n in (3, 1, 2)))
     assert rows(client, "SELECT impressions FROM v_offer_usage ORDER BY event_time") == [(1,), (2,), (3,)]

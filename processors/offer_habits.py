@@ -1,0 +1,109 @@
+"""Habits: what a customer spends by merchant category, and what they told to like."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.events import Profile, Transaction
+from schemas.money import minor_units
+from schemas.records import DAY
+
+CATEGORIES = 16
+"""Most merchant categories of a customer that are remembered; what was paid in longest ago goes first."""
+
+DAYS = 90
+MONTH = 30
+PERSONAL = "personalisation"
+"""The consent in a profile without which its preferences are not even kept."""
+
+Day = tuple[int, int, int]
+"""A day since 1970, how many payments it had, and their sum in minor units."""
+
+
+class Spending(msgspec.Struct, array_like=True):
+    """What a customer paid in one category, by day of the last `DAYS` days, in the one unit last paid in."""
+
+    unit: str
+    days: list[Day] = []
+
+    def add(self, time: int, unit: str, amount: int) -> None:
+        """Take in a payment; another unit starts anew."""
+        if unit != self.unit:
+            self.unit, self.days = unit, []
+        day = time // DAY
+        known = {each[0]: each for each in self.days}
+        _, count, total = known.get(day, (day, 0, 0))
+        known[day] = (day, count + 1, total + amount)
+        newest = max(known)
+        self.days = [known[each] for each in sorted(known) if each > newest - DAYS]
+
+    def within(self, time: int, days: int, before: int = 0) -> tuple[int, int]:
+        """Return count and sum over so many days up to that of `time`, or up to `before` days before it."""
+        last = time // DAY - before
+        found = [(count, total) for day, count, total in self.days if last - days < day <= last]
+        return sum(count for count, _ in found), sum(total for _, total in found)
+
+
+class Trend(NamedTuple):
+    """What was spent in the last 30 days, and in 30 days before that on average; minor units of `unit`."""
+
+    now: int
+    usual: float
+    unit: str
+
+
+class Habits(msgspec.Struct, array_like=True):
+    """A customer's spending by merchant category, and how much they told to like a category or kind, in [0, 1]."""
+
+    spending: dict[str, Spending] = {}
+    likes: dict[str, float] = {}
+
+    def pay(self, payment: Transaction) -> None:
+        """Take in a payment; one without a category is left out."""
+        category = category_of(payment)
+        if category is None:
+            return
+        known = self.spending.pop(category, None) or Spending(payment.currency)
+        known.add(payment.time_ms(), payment.currency, minor_units(payment.amount, payment.currency))
+        self.spending[category] = known
+        if len(self.spending) > CATEGORIES:
+            del self.spending[next(iter(self.spending))]
+
+    def tell(self, profile: Profile) -> None:
+        """Take in the preferences of a profile, which its consent must allow; without it none are kept."""
+        self.likes = {}
+        if PERSONAL not in profile.consent:
+            return
+        for name, answer in profile.preferences.items():
+            if isinstance(answer, str):
+                self.likes[answer] = 1.0
+            else:
+                self.likes[name] = answer
+
+    def shares(self, time: int) -> dict[str, float]:
+        """Return the share in [0, 1] of the payments of 90 days that were made in each category; none for none."""
+        counts = {name: spent.within(time, DAYS)[0] for name, spent in self.spending.items()}
+        total = sum(counts.values())
+        return {name: count / total for name, count in counts.items() if count}
+
+    def trend(self, category: str, time: int) -> Trend | None:
+        """Return the trend of a category; None while less than 30 days before the last 30 are known."""
+        spent = self.spending.get(category)
+        if spent is None or not spent.days:
+            return None
+        known = min(DAYS, time // DAY - spent.days[0][0] + 1) - MONTH
+        if known < MONTH:
+            return None
+        before = spent.within(time, known, before=MONTH)[1]
+        return Trend(spent.within(time, MONTH)[1], before * MONTH / known, spent.unit)
+
+    def liking(self, category: str, kind: str) -> float | None:
+        """Return how much the customer told to like an offer of a category and kind, in [0, 1]; None for not told."""
+        told = [self.likes[name] for name in (category, kind) if name in self.likes]
+        return max(told, default=None)
+
+
+def category_of(payment: Transaction) -> str | None:
+    """Return the merchant category that a payment tells: a field `category` of its own, else its `mcc`."""
+    told = (payment.model_extra or {}).get("category")
+    return told if isinstance(told, str) and told else payment.mcc
