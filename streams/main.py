@@ -2,7 +2,7 @@
 
 import typer
 
-from streams.commands import bench, chaos, dead_letters, evaluate, export, models, services, topics
+from streams.commands import bench, chaos, dead_letters, evaluate, export, models, rollout, services, topics
 from streams.commands.api import api_command
 from streams.commands.backup import backup_command
 from streams.commands.demo import demo_command
@@ -27,6 +27,7 @@ app.add_typer(services.commands, name="services")
 app.add_typer(evaluate.commands, name="evaluate")
 evaluate.commands.command("offers")(evaluate_offers_command)
 app.add_typer(models.commands, name="models")
+app.add_typer(rollout.commands, name="rollout")
 app.add_typer(topics.commands, name="topics")
 app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(export.commands, name="export")
