@@ -84,8 +84,9 @@ class JournalReplay:
                     yield item.record
 
     def _advance(self, contents: TableContents, positions: Mapping[str, Mapping[int, int]]) -> None:
-        for topic, partitions in positions.items():
-            for partition, last in partitions.items():
+        """Read on in the tables of a processor; a worker journals where those of all its processors stood."""
+        for topic in contents.positions:
+            for partition, last in positions.get(topic, {}).items():
                 first = contents.positions[topic].get(partition, -1) + 1
                 for raw in self._log.read(topic, partition, first, last):
                     contents.apply(topic, partition, raw)

@@ -101,6 +101,14 @@ def test_a_table_stands_where_it_stood_when_a_batch_looked_things_up() -> None:
     assert [each.message.cents for each in replayed(log)] == [None, 100, 100, 200]
 
 
+def test_where_the_tables_of_the_workers_other_processors_stood_matters_to_none_but_them() -> None:
+    log = log_of(small.SALES, small.Sale("s0", 0, "tea", 1))
+    log.append(small.PRICES, [small.Price("p0", 0, "tea", 100)])
+    stood = {OFFERS.name: {0: 7}, small.PRICES.name: {0: 0}}
+    journalled(log, entry("till/0", 1, (small.SALES.name, 0, 0, 0), tables=stood))
+    assert [each.message.cents for each in replayed(log)] == [100]
+
+
 def test_a_bad_record_becomes_its_dead_letter() -> None:
     log = log_of(small.VISITS, b"{}", *visits("ann"))
     journalled(log, entry("counter/0", 1, (VISIT, 0, 0, 1)))
