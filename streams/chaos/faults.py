@@ -8,7 +8,7 @@ from streams.chaos.drill import Drill
 from streams.chaos.hand import HALF_DELIVERED, UNACKNOWLEDGED
 from streams.suspicion import ALONE, DEATHS
 
-DEADLY_SECONDS = 180.0
+DEADLY_SECONDS = 360.0
 """Five workers die of a record before it is set aside, and Kafka misses each for the length of a session."""
 
 FAILPOINTS = {"stepped": 20, "committed": 20, HALF_DELIVERED: 20, "produced": 20, UNACKNOWLEDGED: 3}
@@ -43,6 +43,8 @@ def poison(drill: Drill) -> None:
     """Kill the worker once; then let those that follow die of one record until it is set aside."""
     drill.publishing.allowed = 0.7
     kill_once(drill)
+    # Who takes over need not start first.
+    drill.crew.start()
     drill.publishing.allowed = 1.0
     drill.finish(DEADLY_SECONDS)
     deaths = drill.crew.endings[-signal.SIGKILL]
