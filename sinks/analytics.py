@@ -30,7 +30,8 @@ SCHEMAS = tuple(
         "offer_analytics",
         "rollout_analytics",
         "recommendation_analytics",
-        "monitoring",
+        "drift",
+        "label_age",
         "offer_reports",
     )
 )
