@@ -105,9 +105,10 @@ class Drill:
         self.upgraded = upgraded(self.settings, self.kept.sequences(tasks_of(fraud_pipeline(self.settings))))
         self.crew.environment = dict(self.crew.environment) | self.upgraded.variables
 
-    def judge_footprint(self, member: Member) -> None:
-        """Tell what a worker has taken of the machine over its life, and whether that did not stop growing."""
-        self.footprint = footprint(member.uses, len(member.uses) * MEASURE_SECONDS)
+    def judge_footprint(self) -> None:
+        """Tell what the worker that lived longest has taken of the machine, and whether that did not stop growing."""
+        uses = max((member.uses for member in self.crew.members), key=len)
+        self.footprint = footprint(uses, len(uses) * MEASURE_SECONDS)
         if self.footprint is not None and not self.footprint.flat:
             self.broken.append(f"a worker keeps growing: {self.footprint}")
 

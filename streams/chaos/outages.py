@@ -157,7 +157,7 @@ def _links(drill: Drill) -> Iterator[_Links]:
 def soak(drill: Drill) -> None:
     """Let one fault follow another, drawn by chance, while a single stream lasts: one for each 250 records.
 
-    One worker is there all the time. What it takes of the machine must not grow for ever.
+    No fault of its own meets one worker. What the one that lives longest takes of the machine must not grow for ever.
     """
     rounds = max(2, drill.publishing.total // RECORDS_A_ROUND)
     drill.publishing.allowed = 1 / rounds
@@ -169,7 +169,7 @@ def soak(drill: Drill) -> None:
         drill.chance.choice(_faults(witness))(drill)
         drill.moves_on()
     drill.finish()
-    drill.judge_footprint(witness)
+    drill.judge_footprint()
 
 
 def _faults(witness: Member) -> tuple[Callable[[Drill], None], ...]:

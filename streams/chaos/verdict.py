@@ -15,7 +15,7 @@ class Verdict(msgspec.Struct, frozen=True):
     `fenced` counts commits refused because another worker owned the task; `endings` the workers that ended by
     themselves and were replaced, by their exit status; `recovery_s` lasts from the end of the fault until every first
     hop has committed again, None for a scenario without fault. `broken` tells each promise that did not hold.
-    `footprint` is that of the worker that was there all the time, where one was.
+    `footprint` is that of the worker that lived longest, where it is judged.
     """
 
     scenario: str
