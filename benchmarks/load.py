@@ -4,8 +4,9 @@
 backlog stays: rates are doubled until one is not held, then halved in between. Each is sent for some seconds, an open
 loop as `headrace bench latency` has it.
 
-`flood` offers ten times that rate for a while, keeps a ledger of what the broker acknowledged, and looks at the worker
-meanwhile: what is buffered is bounded, memory is flat, and in the end every payment in the ledger has its score.
+`flood` offers ten times that rate, 1,000 at least, for a while, keeps a ledger of what the broker acknowledged, and
+looks at the worker meanwhile: what is buffered is bounded, memory is flat, and in the end every payment in the ledger
+has its score.
 
 `scaling` and `keys` are the payments a second at which a backlog is scored: by one and by two workers, and by one that
 finds the states of so many customers in Redis. The machine's cores are told beside: broker, Redis, workers and whoever
@@ -69,7 +70,7 @@ def load(plan: Plan = Plan(), told: Told = lambda _: None) -> dict[str, Figures]
             held = max((rate for rate in plan.rates if steps.holds(rate)), default=0) if plan.rates else steps.search()
             found |= {f"{rate}/s": figures for rate, figures in sorted(steps.found.items())}
             told("ten times as much")
-            found["flood"] = {"held_rate": held} | flood(one, worker, payments, FLOOD_TIMES * (held or LEAST_RATE))
+            found["flood"] = {"held_rate": held} | flood(one, worker, payments, FLOOD_TIMES * max(held, FIRST_RATE))
         found |= scaling(site, told)
         found |= with_keys(site, plan.keys, told)
     return found

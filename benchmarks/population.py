@@ -95,7 +95,8 @@ class _Filling:
 
     async def write(self, states: States) -> None:
         if not self._epoch:
-            self._epoch = (await self._store.claim(self._task)).epoch
+            claim = await self._store.claim(self._task)
+            self._epoch, self._sequence = claim.epoch, claim.sequence
         self._sequence += 1
         dues = {key: due for key, (_, due) in states.items() if due is not None}
         blobs: dict[str, bytes | None] = {key: blob for key, (blob, _) in states.items()}
