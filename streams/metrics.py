@@ -12,6 +12,9 @@
 | `headrace_lane_waiting`               | processor, partition        | records fetched and not stepped yet            |
 | `headrace_lane_lag`                   | processor, partition, topic | records in the log that the checkpoint lacks   |
 | `headrace_lane_last_progress_seconds` | processor, partition        | when it last committed, or had nothing to do   |
+| `headrace_model_version`              | model                       | the newest published version                   |
+| `headrace_model_learned_seconds`      | model                       | the newest outcome that it has learned         |
+| `headrace_model_figure`               | model, figure               | what that version tells, such as label_drifts  |
 | `headrace_sink_records_total`         |                             | records written to ClickHouse                  |
 | `headrace_sink_batches_total`         |                             | batches they were written in                   |
 | `headrace_sink_skipped_total`         |                             | records left out: no message, or a tombstone   |
@@ -35,6 +38,7 @@ from prometheus_client.registry import Collector
 
 from streams.analytics_feed import AnalyticsFeed
 from streams.lane import Lane
+from streams.model_metrics import model_metrics
 from streams.settings import Settings
 from streams.worker import Worker
 
@@ -120,7 +124,7 @@ class WorkerMetrics(Collector):
         self._worker = worker
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of the lanes assigned now."""
+        """Yield the metrics of the lanes assigned now, and those of the models that they know."""
         lanes = list(self._worker.lanes.values())
         names = dict.fromkeys(name for lane in lanes for name in lane.counts)
         for name in names:
@@ -137,6 +141,8 @@ class WorkerMetrics(Collector):
             for topic, behind in self._lag(lane):
                 lag.add_metric([*_of(lane), topic], behind)
         yield from (waiting, progress, lag)
+        if lanes:
+            yield from model_metrics(self._worker.tables.contents.tables)
 
     def _lag(self, lane: Lane) -> Iterator[tuple[str, int]]:
         for topic in lane.processor.inputs:
