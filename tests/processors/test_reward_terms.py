@@ -143,11 +143,37 @@ def test_what_comes_after_its_own_wait_is_late_though_others_are_waited_for() ->
     assert first.matured_at == second.matured_at == NOON + 4 * DAY
 
 
+def test_each_kind_is_late_up_to_the_horizon_after_its_own_wait() -> None:
+    assert len(rewards([days("click", 2)], SHOP, horizon=DAY)) == 2
+    stray, example = said([click("click", NOON + 2 * DAY + 1)], SHOP, horizon=DAY)
+    assert (stray.reason, example.earned) == ("out_of_time", pytest.approx(0.2))
+
+
+def test_a_redemption_may_be_in_time_for_the_label_and_too_late_for_the_reward() -> None:
+    declared = {"redemption": {"weight": 1, "wait": "1h"}, "purchase": {"weight": 0.5}}
+    (example,) = said([SEEN, days("redemption", 3)], declared, horizon=HOUR)
+    assert (example.label, example.earned) == (True, 0.0)
+
+
 def test_a_click_behind_its_time_corrects_too() -> None:
     clicks = [SEEN, click("view", END + HOUR, offer="tea"), days("redemption", 2)]
     first, second = said(clicks)
     assert (first.label, second.label, second.reward, second.before) == (False, True, None, 0.0)
     assert second.matured_at == END
+
+
+def test_what_corrects_is_never_known_before_what_it_corrects() -> None:
+    examples = said([days("rating", 9, value=5), days("click", 3)], SHOP)
+    assert [each.matured_at for each in examples] == [NOON + 4 * DAY, NOON + 9 * DAY, NOON + 9 * DAY]
+    assert [each.before for each in examples[1:]] == [each.earned for each in examples[:2]]
+
+
+def test_a_ranking_repeated_after_its_example_is_not_waited_for_again() -> None:
+    clicks = [SEEN, click("view", END + HOUR, offer="tea")]
+    task = Task(OfferRewards(), {}, tables())
+    found = [each.message for message in (ranking(), *clicks, ranking()) for each in task.step(record(message))]
+    assert len(found) == 1
+    assert task.states["ann"].open == []
 
 
 def test_a_late_click_counts_once_and_for_nothing_where_it_is_in_time_for_another() -> None:
@@ -172,6 +198,7 @@ def test_the_same_click_twice_changes_nothing() -> None:
 
 def test_a_reversal_in_time_only_leaves_the_reward_uncounted() -> None:
     assert rewards([SEEN, days("redemption", 2), days("reversal", 3)]) == [0.0]
+    assert rewards([SEEN, days("redemption", 2), days("reversal", 2)]) == [0.0]
     assert rewards([days("purchase", 2), days("reversal", 3.5)], SHOP) == [pytest.approx(0.2)]
 
 
