@@ -12,16 +12,21 @@ from typing import Any
 import pytest
 
 from schemas.topics import BY_NAME, SCORES
+from streams.assembly import fraud_pipeline
 from streams.chaos import recordings
 from streams.chaos.analysts import differing_rows
+from streams.chaos.drill import tasks_of
 from streams.chaos.evidence import Said
 from streams.chaos.footprint import SHORTEST, Footprint, Use, footprint, use_of
 from streams.chaos.hand import HALF_DELIVERED, UNACKNOWLEDGED, half_delivered, mortal, unacknowledged
 from streams.chaos.stage import Detour
-from streams.chaos.upgrade import CHANGED, upgraded
+from streams.chaos.upgrade import CHANGED, UpgradedReplay, upgraded
+from streams.outbox import origin
 from streams.services import kafka
 from streams.settings import Settings
+from streams.state_codec import state_codec
 from tests.builders import record, transaction
+from tests.streams.memory_worker import EDGE, Cluster, MemoryWorker
 
 ROWS = {SCORES.name: Counter(["tx-1", "tx-2"])}
 
@@ -151,3 +156,23 @@ def test_a_broker_takes_lines_of_its_own_that_come_last(tmp_path: Path, monkeypa
     written = dict(line.split("=", 1) for line in (tmp_path / "server.properties").read_text().splitlines())
     assert written["listeners"].startswith("PLAINTEXT://127.0.0.1:9092,DETOUR://127.0.0.1:1111,CONTROLLER://127.0.0.1:")
     assert written["advertised.listeners"] == "PLAINTEXT://127.0.0.1:9092,DETOUR://127.0.0.1:2222"
+
+
+def test_a_replay_through_an_upgrade_ends_in_the_states_that_both_releases_have_left() -> None:
+    settings = Settings(label_window="3d", publish_every=20)  # type: ignore[arg-type]
+    old, log = fraud_pipeline(settings), Cluster()
+    first = MemoryWorker(old, log)
+    records = recordings.recorded(5, 600)
+    first.live(records[:300])
+    tasks = tasks_of(old)
+    commits = {task: asyncio.run(first.store.claim(task)).sequence for task in tasks}
+    upgrade = upgraded(settings, commits)
+    MemoryWorker(fraud_pipeline(upgrade.settings), log, first.store).live(records[300:])
+    replay = UpgradedReplay(old, upgrade, log, EDGE)
+    said = {each.id for each in replay.records()}
+    assert said >= {origin(raw.headers).id for raw in log.all_of(SCORES.name) if origin(raw.headers)}  # type: ignore[union-attr]
+    for task in replay.tasks.values():
+        states = {key: state_codec(task.processor).encode(state) for key, state in task.states.items()}
+        name = f"{task.processor.name}/{task.partition}"
+        assert asyncio.run(first.store.load(name, list(states))) == list(states.values())
+    assert {name.partition("/")[0] for name in replay.tasks} == {each.name for each in old.processors}
