@@ -191,3 +191,17 @@ def test_what_the_fraud_score_decides_comes_to_bear_on_offers(
     answer = next(each.message for each in found if each.topic is RANKINGS and each.message.trigger == "request")
     assert answer.refused == refused
     assert all((slot.abuse > 0.0) == bool(told) for slot in answer.slots)
+
+
+def test_the_settings_come_to_bear() -> None:
+    stream = [record(each) for each in (offer(margin="9", cost="4"), payment(), request("d-1", NOON + 1))]
+
+    def answer(**changed: Any) -> Ranking:
+        both = pipeline(Settings(challenge=0.0, review=1.0, decline=1.0, ranking_throttle=0, **changed))
+        (ranking,) = (each.message for each in replay(both, stream) if each.topic is RANKINGS)
+        return ranking
+
+    (once,), (thrice,) = answer().slots, answer(offer_abuse_cost=3.0).slots
+    assert thrice.abuse == pytest.approx(3 * once.abuse)
+    assert answer(offer_risk_bar=1e-6).refused == {"coffee": "risk"}
+    assert answer(offer_risk_half_life=1).slots[0].abuse == pytest.approx(once.abuse / 2)
