@@ -1,23 +1,32 @@
-"""Offers over a real broker: requests are answered in Redis, and what comes of the offers is in later rankings."""
+"""Offers over a real broker: requests are answered in Redis, and what comes of the offers is in later rankings.
+
+A customer buys an item meanwhile, and is recommended others.
+"""
 
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from redis import Redis
 
 from schemas.events import Click, OfferRequest
 from schemas.offer_results import Ranking
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS, RANKINGS
+from schemas.recommendation_results import CatalogueItem
+from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, RECOMMENDATIONS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
-from schemas.topics import OFFER_REQUESTS, SCORES, TRANSACTIONS
+from schemas.topics import DEAD_LETTERS, OFFER_REQUESTS, SCORES, TRANSACTIONS
 from sinks.offer_serving import offers_key, ranking_key
+from sinks.recommendation_serving import demand_key, recommendations_key
+from sinks.stored import ORDER_DIGITS
 from streams.assembly import pipeline
 from streams.offer_simulator import Customers
 from streams.publish import publish
 from streams.settings import Settings
 from streams.simulator import World, simulate
+from tests.builders import moment
 from tests.live.workers import Stage, staged
 from tests.processors.offer_world import click, record, request
 
@@ -26,7 +35,7 @@ pytestmark = pytest.mark.live
 WORLD = World(customers=120, terminals=60, days=1)
 START = round(WORLD.start.timestamp() * 1000)
 LATER = START + 30 * DAY
-CHOSEN = {"batch": "200", "ranking_throttle": "0"}
+CHOSEN = {"batch": "200", "ranking_throttle": "0ms"}
 SETTINGS = Settings(throw_away=True, batch=200, ranking_throttle=0)
 
 
@@ -48,6 +57,31 @@ def said(stage: Stage, topic: AnyTopic) -> list[AnyRecord]:
     return [Record(topic, message, message.event_id) for message in messages]
 
 
+def shop(stage: Stage, user: str) -> None:
+    """Have a catalogue with one bad entry, and a customer who buys an item of it and one that it lacks."""
+    for item in ("alien", "psycho"):
+        entry = CatalogueItem(event_id=f"item-{item}", event_time=moment(START), item=item)
+        publish([Record(ITEMS, entry, entry.event_id)], stage.broker)
+    producer = Producer({"bootstrap.servers": stage.broker})
+    producer.produce(ITEMS.name, b'{"event_id": "bad", "event_time": 1, "item": ""}', b"bad")
+    producer.flush(10)
+    for item in ("alien", "unlisted"):
+        bought = click("purchase", START, user=user, offer=None, item=item, event_id=f"bought-{item}")
+        publish([record(bought)], stage.broker)
+
+
+def assert_recommended(stage: Stage, user: str) -> None:
+    """Assert that readers find what is left to recommend, the demand, and the bad entry among the dead letters."""
+    with Redis.from_url(stage.redis) as client:
+        stored, demand = client.get(recommendations_key("default", user)), client.get(demand_key("default", "unlisted"))
+    assert stored is not None
+    assert demand is not None
+    assert [each.item for each in RECOMMENDATIONS.decode(stored[ORDER_DIGITS:]).items] == ["psycho"]
+    assert ITEM_DEMANDS.decode(demand[ORDER_DIGITS:]).unlisted == 1
+    letters = [each.message for each in said(stage, DEAD_LETTERS)]
+    assert [(letter.topic, letter.reason) for letter in letters] == [(ITEMS.name, "invalid_field")]
+
+
 def later(users: list[str]) -> list[AnyRecord]:
     """Return something of each customer after all windows are over, so that no partition waits for it."""
     return [record(click("view", LATER, user=user, offer=None, event_id=f"later-{user}")) for user in users]
@@ -66,6 +100,7 @@ def test_what_is_asked_is_answered_and_what_comes_of_it_is_learned(stage: Stage)
         answer = served(stage, asked.event_id)
         return answer is not None and answer.source == "model"
 
+    shop(stage, "c000001")
     with stage.worker() as worker:
         publish(requests, stage.broker)
         worker.until(lambda: stage.count(RANKINGS) == len(requests))
@@ -87,6 +122,7 @@ def test_what_is_asked_is_answered_and_what_comes_of_it_is_learned(stage: Stage)
     assert {each.label for each in examples} == {True, False}
     with Redis.from_url(stage.redis) as client:
         assert client.exists(offers_key("default", "c000001"))
+    assert_recommended(stage, "c000001")
     assert_exactly_once(stage)
 
 
@@ -110,4 +146,4 @@ def assert_exactly_once(stage: Stage) -> None:
     """Assert that all that was said equals a replay of the journal."""
     with stage.journal(SETTINGS) as journal:
         replayed = {each.id: each.topic.encode(each.message) for each in journal.records()}
-    assert stage.said(stage.pipeline.outputs) == replayed
+    assert stage.said((*stage.pipeline.outputs, DEAD_LETTERS)) == replayed
