@@ -2,15 +2,28 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sinks.analytics import AnalyticsSink, query
+from sinks.analytics import AnalyticsSink, client_for, create_schema, query
 from tests.contracts.results import encoded
 
 DAY = 86_400_000
 GUIDE = Path(__file__).parents[2] / "docs" / "analytics.md"
 QUERIES = dict(re.findall(r"^## (.+?)\n[^#]*?```sql\n(.+?)```", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
+
+
+@contextmanager
+def engine_in(folder: Path) -> Iterator[Any]:
+    """Yield a client of the embedded engine, which has the tables and views of headrace."""
+    client = client_for(f"chdb://{folder}")
+    try:
+        create_schema(client)
+        yield client
+    finally:
+        client.close()
 
 
 def keep(client: Any, *messages: Any) -> None:

@@ -1,20 +1,17 @@
-"""The real engine of ClickHouse, embedded, with the tables and views of headrace."""
+"""The real engine of ClickHouse, embedded, for each module of tests that ask it."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sinks.analytics import client_for, create_schema
-from tests.sinks.analysts import emptied
+from tests.sinks.analysts import emptied, engine_in
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    client = client_for(f"chdb://{tmp_path_factory.mktemp('analytics')}")
-    create_schema(client)
-    yield client
-    client.close()
+    with engine_in(tmp_path_factory.mktemp("analytics")) as client:
+        yield client
 
 
 @pytest.fixture

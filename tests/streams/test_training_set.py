@@ -20,7 +20,7 @@ from streams.main import app
 from streams.settings import Settings
 from streams.training_set import Asked, NoTrainingSet, write_training_set
 from tests.contracts.results import NOON, example, offer_example, ranking, score, slot
-from tests.sinks.analysts import DAY, emptied, keep
+from tests.sinks.analysts import DAY, emptied, engine_in, keep
 
 FRAUD = Asked("fraud", "fraud", "f", ("amount", "risk"), NOON + 30 * DAY)
 MOMENT = "2018-07-31T12:00:00Z"
@@ -29,10 +29,8 @@ OFFERS = Asked("offers", "offers", "offer.1", ("spend", "age"), NOON + 30 * DAY)
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    client = client_for(f"chdb://{tmp_path_factory.mktemp('training')}")
-    create_schema(client)
-    yield client
-    client.close()
+    with engine_in(tmp_path_factory.mktemp("training")) as client:
+        yield client
 
 
 @pytest.fixture
