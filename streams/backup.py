@@ -5,7 +5,7 @@ topics already, and it would say it again in other batches, which its readers co
 is stepped from that commit on first: see `streams/roll_forward.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from time import time
@@ -13,17 +13,20 @@ from time import time
 import msgspec
 from redis.asyncio import Redis
 
+from schemas.records import AnyTopic
 from sinks import clickhouse_copy, redis_copy
 from sinks.analytics import Client, create_schema
 from sinks.checkpoint import RedisStore
 from sinks.earlier import is_unfinished, mark_unfinished
-from sinks.redis_copy import Place
+from sinks.redis_copy import Place, Row
 from streams.backup_files import (
+    TABLES,
     BadBackup,
     ClickHousePart,
     Manifest,
     Mark,
     RedisPart,
+    TableEntry,
     Tell,
     chunks_of,
     new_file,
@@ -31,6 +34,7 @@ from streams.backup_files import (
     task_file,
     write_manifest,
 )
+from streams.journal import Log
 
 RESULTS = "redis/results.rows"
 ATTEMPTS = 4
@@ -78,6 +82,20 @@ async def _copy_task(client: Redis, folder: Path, task: str, attempts: int) -> t
     raise Moving(f"{task} was committed to while it was copied: stop the workers, or say --online while they run")
 
 
+def copy_tables(log: Log, topics: Iterable[AnyTopic], folder: Path) -> dict[str, Mark]:
+    """Write the newest record of each key of compacted topics, tombstones included; return what the file holds.
+
+    Compaction drops what was superseded since: a replay that begins at the backup has to look things up as they were.
+    """
+    with new_file(folder / TABLES) as file:
+        for topic in topics:
+            for partition, end in log.ends(topic.name).items():
+                newest = {raw.key or b"": raw for raw in log.read(topic.name, partition, 0, end - 1)}
+                for key, raw in sorted(newest.items(), key=lambda entry: entry[1].offset):
+                    file.append(TableEntry(topic.name, partition, raw.offset, key, raw.value))
+    return {TABLES: file.mark}
+
+
 def copy_clickhouse(client: Client, folder: Path, tell: Tell) -> tuple[dict[str, list[str]], dict[str, Mark]]:
     """Write all rows to a folder, by table and month; return each table's columns, and what the files hold.
 
@@ -121,7 +139,7 @@ async def restore_redis(client: Redis, folder: Path, manifest: Manifest, tell: T
     for name in [name for name in manifest.files if name.startswith("redis/")]:
         tell(f"restoring {name}")
         rows = []
-        for row in rows_in(folder / name):
+        for row in rows_in(folder / name, Row):
             rows.append(row)
             if len(rows) == WRITTEN:
                 await redis_copy.write_rows(client, rows)

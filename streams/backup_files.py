@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BufferedWriter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from sinks.redis_copy import Place, Row
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+TABLES = "kafka/tables.rows"
 READ_BYTES = 1024 * 1024
 LENGTH_BYTES = 4
 
@@ -61,6 +62,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
 
+class TableEntry(msgspec.Struct, frozen=True, array_like=True):
+    """The newest record of a key of a compacted topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes | None
+
+
+R = TypeVar("R", Row, TableEntry)
+
+
 @dataclass
 class NewFile:
     """A file being written."""
@@ -77,7 +91,7 @@ class NewFile:
         self.size += len(content)
         self.rows += rows
 
-    def append(self, row: Row) -> None:
+    def append(self, row: Row | TableEntry) -> None:
         """Append a row behind its length."""
         content = msgspec.msgpack.encode(row)
         self.write(len(content).to_bytes(LENGTH_BYTES) + content, 1)
@@ -97,9 +111,9 @@ def new_file(path: Path) -> Iterator[NewFile]:
         yield NewFile(file)
 
 
-def rows_in(path: Path) -> Iterator[Row]:
+def rows_in(path: Path, kind: type[R]) -> Iterator[R]:
     """Yield the rows of a file."""
-    decode = msgspec.msgpack.Decoder(Row).decode
+    decode = msgspec.msgpack.Decoder(kind).decode
     with path.open("rb") as file:
         while length := file.read(LENGTH_BYTES):
             yield decode(file.read(int.from_bytes(length)))

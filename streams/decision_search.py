@@ -16,21 +16,22 @@ from streams.kafka_log import Stored
 from streams.partitioning import partition_of
 
 
-async def decision_of(reader: Reader, log: Log, event_id: str, tenant: str) -> FraudScore | Ranking | None:
-    """Return the score of an event or the ranking of that id: from Redis, or, once that has expired, from the log.
-
-    Raises SinkBusy while Redis is away.
-    """
+async def score_of(reader: Reader, log: Log, event_id: str, tenant: str) -> FraudScore | None:
+    """Return the score of an event: from Redis, or, once it has expired there, from the log. Raises SinkBusy."""
     if (score := await reader.score(event_id, tenant)) is not None:
         return SCORES.decode(score)
-    if (ranking := await reader.ranking(event_id, tenant)) is not None:
-        return RANKINGS.decode(ranking)
-    key = keyed(tenant, event_id)
-    ends = log.ends(SCORES.name)
+    key, ends = keyed(tenant, event_id), log.ends(SCORES.name)
     partition = partition_of(key, len(ends))
     for raw in log.read(SCORES.name, partition, 0, ends[partition] - 1):
         if raw.key == key.encode():
             return SCORES.decode(raw.value)
+    return None
+
+
+async def ranking_of(reader: Reader, log: Log, event_id: str, tenant: str) -> Ranking | None:
+    """Return the ranking of a decision: from Redis, or, once it has expired there, from the log. Raises SinkBusy."""
+    if (ranking := await reader.ranking(event_id, tenant)) is not None:
+        return RANKINGS.decode(ranking)
     for raw in _all(log, RANKINGS):
         if event_id.encode() in (raw.value or b""):
             found = RANKINGS.decode(raw.value)

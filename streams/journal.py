@@ -31,7 +31,10 @@ class Log(Protocol):
 
 
 class Begin(NamedTuple):
-    """A task as it stood after a commit: where a replay of it may begin. A task begins with nothing."""
+    """A task as it stood after a commit: where a replay of it may begin. A task begins with nothing.
+
+    `tables` are the entries (topic, partition, record) that its tables had by then, in the order of their offsets.
+    """
 
     sequence: int = 0
     watermark: int = -1
@@ -39,6 +42,7 @@ class Begin(NamedTuple):
     heard: Mapping[str, tuple[int, int]] = MappingProxyType({})
     dues: Mapping[str, int] = MappingProxyType({})
     states: Mapping[str, Any] = MappingProxyType({})
+    tables: Sequence[tuple[str, int, Raw]] = ()
 
 
 NOTHING = Begin()
@@ -71,6 +75,8 @@ class JournalReplay:
         """Step one task through its entries, which follow where it begins; yield all that it says."""
         processor = self._processors[name]
         contents = TableContents(processor.tables)
+        for topic, at, raw in begin.tables:
+            contents.apply(topic, at, raw)
         task = self.tasks[f"{name}/{partition}"] = Task(processor, dict(begin.states), contents.tables, partition)
         task.resume(begin.watermark, begin.sources, begin.dues)
         heard = self.heard[f"{name}/{partition}"] = dict(begin.heard)

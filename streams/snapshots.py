@@ -6,12 +6,14 @@ from pathlib import Path
 import msgspec
 
 from processors.base import AnyProcessor
-from sinks.redis_copy import offsets_in, pairs
+from sinks.redis_copy import Row, offsets_in, pairs
 from sinks.store import Position
-from streams.backup_files import MANIFEST, BadBackup, manifest_of, rows_in, task_file
+from streams.backup_files import MANIFEST, TABLES, BadBackup, TableEntry, manifest_of, rows_in, task_file
 from streams.batch import Meta
 from streams.decision_replay import Snapshots
+from streams.inbound import Raw
 from streams.journal import NOTHING, Begin
+from streams.kafka_log import Stored
 from streams.pipeline import Pipeline
 from streams.state_codec import state_codec
 
@@ -43,7 +45,7 @@ def begin_of(
     """Return how a task stood at a backup, with the states of some keys or of all, and the last offsets it had."""
     path, states, offsets = f"hr:{{{task}}}:state:".encode(), {}, Offsets()
     decode, begin = state_codec(processor).decode, NOTHING
-    for row in rows_in(backup / task_file(task)):
+    for row in rows_in(backup / task_file(task), Row):
         if row.key.startswith(path):
             key = row.key[len(path) :].decode()
             if keys is None or key in keys:
@@ -60,4 +62,15 @@ def begin_of(
             )
     if keys is not None:
         begin = begin._replace(dues={key: at for key, at in begin.dues.items() if key in keys})
-    return begin._replace(states=states), offsets
+    return begin._replace(states=states, tables=_tables(backup, processor)), offsets
+
+
+def _tables(backup: Path, processor: AnyProcessor) -> list[tuple[str, int, Raw]]:
+    names = {topic.name for topic in processor.tables}
+    if not names or not (backup / TABLES).exists():
+        return []
+    return [
+        (entry.topic, entry.partition, Stored(entry.offset, 0, entry.key, entry.value, ()))
+        for entry in rows_in(backup / TABLES, TableEntry)
+        if entry.topic in names
+    ]

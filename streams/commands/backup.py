@@ -20,7 +20,8 @@ from sinks.base import SinkBusy
 from sinks.connection import connect
 from sinks.serving import ServingSink
 from sinks.store import Fenced
-from streams.backup import Moving, copy_clickhouse, copy_redis, finish
+from streams.assembly import pipeline
+from streams.backup import Moving, copy_clickhouse, copy_redis, copy_tables, finish
 from streams.backup_files import BadBackup, ClickHousePart, Manifest, Mark, RedisPart, Tell, refuse_used
 from streams.commands.screen import spinning, told_plainly
 from streams.decision_log import Unreplayable
@@ -137,10 +138,11 @@ async def _redis(settings: Settings, folder: Path, online: bool, tell: Tell) -> 
     # Before the copy: what is said meanwhile is served once more when it is brought back, which changes nothing.
     with closing(KafkaLog(settings.kafka)) as log:
         ends = {topic.name: dict(log.ends(topic.name)) for topic in ServingSink.inputs}
+        tables = copy_tables(log, pipeline(settings).tables, folder)
     async with connect(settings.redis, REDIS_SECONDS) as client:
         places, files = await copy_redis(client, folder, online, tell)
         version = str((await client.info("server"))["redis_version"])
-    return RedisPart(version, places, ends), files
+    return RedisPart(version, places, ends), files | tables
 
 
 def _clickhouse(settings: Settings, folder: Path, tell: Tell) -> tuple[ClickHousePart, dict[str, Mark]]:

@@ -16,7 +16,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.errors import BadMessage
-from schemas.offer_results import Ranking
 from schemas.privacy import Tokeniser
 from schemas.results import FraudScore
 from schemas.topics import MODELS
@@ -29,7 +28,7 @@ from streams.collector import spare_keyed_state
 from streams.commands.screen import spinning
 from streams.decision_log import Unreplayable
 from streams.decision_replay import DecisionReplay, Replayed, no_snapshots
-from streams.decision_search import decision_of, some_scores, versions_of
+from streams.decision_search import ranking_of, score_of, some_scores, versions_of
 from streams.inbound import Edge
 from streams.kafka_log import KafkaLog
 from streams.running import reachable
@@ -45,10 +44,15 @@ SHOWN = 20
 
 
 def replay_decision_command(
-    event_id: Annotated[str | None, typer.Argument(help="The payment, or the decision of a ranking.")] = None,
+    event_id: Annotated[
+        str | None, typer.Argument(help="What was decided on: a payment, a request for offers.")
+    ] = None,
     tenant: Annotated[str, typer.Option(help="Whose it is.")] = "default",
     sample: Annotated[int | None, typer.Option(help="Replay so many scores, drawn at random.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Draw others.")] = 0,
+    ranking: Annotated[
+        bool, typer.Option("--ranking", help="Not the score of a payment, but the ranking of offers made on it.")
+    ] = False,
     begin: Annotated[
         Path | None, typer.Option("--from", help="Begin at the newest backup in this folder from before the decision.")
     ] = None,
@@ -61,6 +65,8 @@ def replay_decision_command(
     """
     if (event_id is None) == (sample is None):
         raise typer.BadParameter("name one decision, or say --sample N")
+    if sample is not None and begin is not None:
+        raise typer.BadParameter("a sample is drawn from the whole log, so it begins where that does: leave out --from")
     spare_keyed_state()
     settings, started = reachable(Settings()), perf_counter()
     with _telling_why_not(), spinning("looking for the decision") as tell, closing(KafkaLog(settings.kafka)) as log:
@@ -71,7 +77,8 @@ def replay_decision_command(
         if event_id is None:
             found = list(replay.scores(some_scores(log, sample or 0, seed)))
         else:
-            found = [asyncio.run(_one(replay, settings, event_id, tenant))]
+            of = _ranking if ranking else _score
+            found = [asyncio.run(of(replay, settings, event_id, tenant))]
     seconds = perf_counter() - started
     names = fraud_scorer(settings).names
     if event_id is None:
@@ -82,15 +89,21 @@ def replay_decision_command(
         raise typer.Exit(UNEQUAL)
 
 
-async def _one(replay: DecisionReplay, settings: Settings, event_id: str, tenant: str) -> Replayed:
+async def _score(replay: DecisionReplay, settings: Settings, event_id: str, tenant: str) -> Replayed:
     async with aclosing(Reader(connect(settings.redis))) as reader:
-        stored = await decision_of(reader, replay.log, event_id, tenant)
+        stored = await score_of(reader, replay.log, event_id, tenant)
         if stored is None:
-            raise Unreplayable(f"there is no decision {event_id!r} of tenant {tenant!r} in Redis or on its topic")
-        if isinstance(stored, Ranking):
-            return replay.ranking(stored)
+            return await _ranking(replay, settings, event_id, tenant)
         kept = {MODELS.name: await versions_of(reader, stored)}
-        return next(iter(replace(replay, kept=kept).scores([stored])))
+    return next(replace(replay, kept=kept).scores([stored]))
+
+
+async def _ranking(replay: DecisionReplay, settings: Settings, event_id: str, tenant: str) -> Replayed:
+    async with aclosing(Reader(connect(settings.redis))) as reader:
+        stored = await ranking_of(reader, replay.log, event_id, tenant)
+    if stored is None:
+        raise Unreplayable(f"there is no decision {event_id!r} of tenant {tenant!r} in Redis or on its topic")
+    return replay.ranking(stored)
 
 
 def told(found: Replayed, names: Sequence[str]) -> dict[str, Any]:

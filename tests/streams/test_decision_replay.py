@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from schemas.offer_results import Ranking
+from schemas.offer_topics import RANKINGS
 from schemas.records import DAY, AnyTopic
 from schemas.results import FraudScore
 from schemas.topics import JOURNAL, MODELS, SCORES, TRANSACTIONS
-from streams.assembly import fraud_pipeline
+from streams.assembly import fraud_pipeline, offer_pipeline
 from streams.decision_log import Unreplayable, followed
 from streams.decision_replay import DecisionReplay, Replayed
 from streams.decision_search import some_scores
@@ -20,7 +22,8 @@ from streams.journal import Begin, JournalReplay, journal
 from streams.kafka_log import Stored
 from streams.settings import Settings
 from streams.simulator import World, simulate
-from tests.builders import score
+from tests.builders import HOUR, NOON, score
+from tests.processors import offer_world as offers
 from tests.streams.memory_log import entry
 from tests.streams.memory_worker import EDGE, Cluster, MemoryWorker
 
@@ -224,3 +227,44 @@ def test_commits_that_say_nothing_have_no_entry_but_lost_entries_are_told() -> N
         followed("till/0", {4: kept[4]}, 0)
     with pytest.raises(Unreplayable, match="lacks commits 3 to 5 of till/0"):
         followed("till/0", {2: kept[2], 6: kept[6]}, 1)
+
+
+@cache
+def ranked() -> Cluster:
+    """Return the log of a worker that has ranked offers for three customers."""
+    log, users = Cluster(), ("ann", "bob", "cy")
+    log.publish(offers.record(offers.offer(name)) for name in ("coffee", "tea", "cake", "juice"))
+    told = [
+        offers.record(message)
+        for n in range(12)
+        for user in users
+        for message in (
+            offers.payment(NOON + n * HOUR, event_id=f"tx-{user}-{n}", user=user),
+            offers.request(f"d-{user}-{n}", NOON + n * HOUR + 1, user=user),
+        )
+    ]
+    MemoryWorker(offer_pipeline(SETTINGS), log, batch=7).live(told, stages=2)
+    return log
+
+
+def rankings(log: Cluster) -> list[Ranking]:
+    return [RANKINGS.decode(raw.value) for raw in log.all_of(RANKINGS.name)]
+
+
+def test_rankings_come_out_again_to_the_last_bit() -> None:
+    replay, stored = DecisionReplay(offer_pipeline(SETTINGS), ranked(), EDGE), rankings(ranked())
+    assert len(stored) >= 36
+    assert {replay.ranking(each).differing for each in stored} == {()}
+
+
+def test_a_ranking_that_was_tampered_with_is_told_by_its_fields() -> None:
+    replay, stored = DecisionReplay(offer_pipeline(SETTINGS), ranked(), EDGE), rankings(ranked())[-1]
+    changed = replace(stored, slots=stored.slots[::-1], policy="another")
+    assert fields([replay.ranking(changed)]) == ["slots", "policy"]
+
+
+def test_a_ranking_that_nobody_made_is_refused() -> None:
+    with pytest.raises(Unreplayable, match="made ranking invented"):
+        DecisionReplay(offer_pipeline(SETTINGS), ranked(), EDGE).ranking(
+            replace(rankings(ranked())[0], event_id="invented")
+        )
