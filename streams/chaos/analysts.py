@@ -34,8 +34,8 @@ def clickhouse_away(drill: Drill) -> None:
             drill.until(lambda: bool(_rows(address)[SCORES.name]), "no score has come to ClickHouse")
             drill.under_load()
             drill.stage.kill(Part.CLICKHOUSE)
+            drill.watch.fault_is_over()
             drill.publishing.allowed = 1.0
-            drill.moves_on()
             drill.finish()
             sink.kill()
         drill.stage.up(Part.CLICKHOUSE)
