@@ -14,6 +14,8 @@ from sinks.taken import taken
 from streams.pipeline import Pipeline
 
 REQUEST_SECONDS = 1.0
+ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._NOENT)
+"""What the broker answers for a topic that is not there, and librdkafka where none of them is."""
 
 
 class Unread:
@@ -61,7 +63,7 @@ class Unread:
             try:
                 offset = answer.result(2 * REQUEST_SECONDS).offset
             except (KafkaException, TimeoutError) as error:
-                if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                if isinstance(error, KafkaException) and error.args[0].code() in ABSENT:
                     continue
                 raise SinkBusy(REQUEST_SECONDS, f"Kafka: {error}") from error
             if offset < 0:  # what librdkafka answers for a broker that is away

@@ -16,6 +16,7 @@ from api.app import create_app, wall_clock_ms
 from api.backlog import Backlog
 from schemas.records import AnyRecord
 from schemas.topics import TRANSACTIONS
+from sinks.base import SinkBusy
 from sinks.connection import connect
 from sinks.serving import Reader
 from streams.assembly import pipeline
@@ -102,3 +103,22 @@ async def test_a_worker_that_is_gone_makes_nothing_stale_until_something_waits(s
         behind = await answer(client, path, lambda said: said["stale"])
     assert (quiet["stale"], quiet["lag"]) == (False, {"ms": 0, "records": 0})
     assert behind["lag"]["records"] == 1
+
+
+async def test_topics_that_are_not_there_have_no_places(kafka: str, redis_url: str) -> None:
+    redis = connect(redis_url)
+    unread, found = Unread(FRAUD, kafka, redis), None
+    async with asyncio.timeout(60):
+        while found is None:
+            with suppress(SinkBusy):  # a broker is slow to answer who asks first
+                found = await unread.places()
+    await redis.aclose()
+    assert found == {}
+
+
+async def test_a_broker_or_a_store_that_is_away_is_told(kafka: str, redis_url: str) -> None:
+    for broker, store in (("127.0.0.1:1", redis_url), (kafka, "redis://127.0.0.1:1/0")):
+        redis = connect(store)
+        with pytest.raises(SinkBusy):
+            await Unread(FRAUD, broker, redis).places()
+        await redis.aclose()
