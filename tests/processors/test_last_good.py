@@ -8,7 +8,7 @@ import pytest
 from processors.last_good import AGAIN
 from processors.offers import OfferRanker
 from schemas.offer_results import RankerVersion, Ranking
-from schemas.offer_topics import RANKERS, RANKINGS
+from schemas.offer_topics import RANKERS
 from schemas.records import DAY
 from schemas.topics import OFFERS
 from streams.state_codec import state_codec
@@ -34,8 +34,8 @@ class Shop:
 
     def ask(self, decision: str, at: int = LATER, **changed: Any) -> Ranking:
         """Return the answer to a request."""
-        said = self.task.step(record(request(decision, at, **changed)))
-        (ranking,) = (each.message for each in said if each.topic is RANKINGS)
+        said = [each.message for each in self.task.step(record(request(decision, at, **changed)))]
+        (ranking,) = (each for each in said if isinstance(each, Ranking))
         return ranking
 
 

@@ -198,7 +198,8 @@ def test_the_settings_come_to_bear() -> None:
 
     def answer(**changed: Any) -> Ranking:
         both = pipeline(Settings(challenge=0.0, review=1.0, decline=1.0, ranking_throttle=0, **changed))
-        (ranking,) = (each.message for each in replay(both, stream) if each.topic is RANKINGS)
+        said = [each.message for each in replay(both, stream)]
+        (ranking,) = (each for each in said if isinstance(each, Ranking))
         return ranking
 
     (once,), (thrice,) = answer().slots, answer(offer_abuse_cost=3.0).slots

@@ -40,11 +40,17 @@ def test_a_ranking_without_slots_is_kept_with_what_was_refused(client: Any) -> N
 
 
 def test_what_was_lost_to_abuse_is_part_of_the_value_and_a_ranking_served_again_says_so(client: Any) -> None:
-    served = {"source": "last_good", "degraded": True, "good_at": NOON - DAY, "trigger": "risk"}
+    served: dict[str, Any] = {"source": "last_good", "degraded": True, "good_at": NOON - DAY, "trigger": "risk"}
     keep(client, ranking(slots=(slot(value=1.0, abuse=0.2),), **served))
     assert rows(client, "SELECT source, degraded, trigger, slots[1].value FROM v_rankings") == [
         ("last_good", True, "risk", 1.0)
     ]
+
+
+def test_a_ranking_that_is_served_again_tells_when_it_was_made(client: Any) -> None:
+    keep(client, ranking("again", good_at=NOON - DAY), ranking("new"))
+    asked = "SELECT event_id, toUnixTimestamp64Milli(good_at) FROM v_rankings ORDER BY event_id"
+    assert rows(client, asked) == [("again", NOON - DAY), ("new", None)]
 
 
 def test_usage_is_kept_as_it_grew(client: Any) -> None:
