@@ -7,14 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from online_models.snapshots import digest, sign
 from processors.apprentice import agreement
 from processors.base import Tables
 from processors.offer_context import new_context
 from processors.offers import OfferRanker
 from schemas.offer_results import Ranking
+from schemas.offer_topics import RANKERS
 from schemas.results import Reason
+from streams.assembly import offer_pipeline
+from streams.replay import Replay
+from streams.settings import Settings
 from streams.task import Task
-from tests.builders import NOON, verified
+from tests.builders import NOON, base64, verified
 from tests.processors.offer_world import CATALOGUE, record, request, tables, taught, usage, version
 
 numbers = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12)
@@ -66,3 +71,14 @@ def test_without_candidates_there_is_nothing_to_agree_on() -> None:
     (each,) = said
     assert state is not None
     assert (each.message.agreement, each.message.slots) == (None, ())
+
+
+@pytest.mark.parametrize("apprentice", [False, True])
+def test_it_is_switched_on_and_off_by_configuration(apprentice: bool) -> None:
+    settings = Settings(apprentice=apprentice, policy="greedy", ranking_throttle=0)
+    blob = sign(taught().snapshot(), key=settings.key("models"))
+    engine = Replay(offer_pipeline(settings))
+    engine.tables[RANKERS]["offers"] = version(taught(), blob=base64(blob), digest=digest(blob))
+    said = [each.message for one in (*CATALOGUE, request()) for each in engine.step(record(one))]
+    (made,) = (each for each in said if isinstance(each, Ranking))
+    assert (made.source == "model", made.agreement is None) == (not apprentice, not apprentice)

@@ -35,7 +35,14 @@ def outcomes(count: int, champion: int, challenger: int, trial: Trial = TRIAL) -
 
 
 def order(state: str = "rolled_back", name: str = "o-1", **changed: Any) -> Any:
-    fields = {"model": "offers", "trial": TRIAL.name, "state": state, "why": "too dear", "by": "ann", "given_at": NOON}
+    fields: dict[str, Any] = {
+        "model": "offers",
+        "trial": TRIAL.name,
+        "state": state,
+        "why": "too dear",
+        "by": "ann",
+        "given_at": NOON,
+    }
     return Record(ROLLOUT_ORDERS, RolloutOrder(event_id=name, event_time=0, **fields | changed), name)
 
 
