@@ -82,7 +82,11 @@ class Habits(msgspec.Struct, array_like=True):
 
     def shares(self, time: int) -> dict[str, float]:
         """Return the share in [0, 1] of the payments of 90 days that were made in each category; none for none."""
-        counts = {name: spent.within(time, DAYS)[0] for name, spent in self.spending.items()}
+        last = time // DAY
+        counts = {
+            name: sum([count for day, count, _ in spent.days if last - DAYS < day <= last])
+            for name, spent in self.spending.items()
+        }
         total = sum(counts.values())
         return {name: count / total for name, count in counts.items() if count}
 
