@@ -59,8 +59,9 @@ class AdditiveRanker(AdditiveLogistic):
         """Take the last lesson of these columns, reward and weight off those that are kept."""
         for label, share in paired(reward, weight):
             lesson = np.append(columns, (float(label), share))
-            alike = [at for at, row in enumerate(self._waiting) if np.array_equal(row, lesson, equal_nan=True)]
-            if alike:
+            kept = np.array(self._waiting).reshape(-1, lesson.size)
+            alike = np.flatnonzero(((kept == lesson) | (np.isnan(kept) & np.isnan(lesson))).all(axis=1))
+            if alike.size:
                 del self._waiting[alike[-1]]
         self._told = (0.0, 0.0)
         for row in self._waiting:

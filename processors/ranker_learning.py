@@ -59,18 +59,19 @@ class RankerLearner:
             self.metrics.add(example.label, example.score)
             self.residual_drift.add(example.earned - example.score)
         self.reward_drift.add(example.earned)
-        self._lessons.append(example)
-        if len(self._lessons) >= LESSONS:
-            self.learn()
+        self._take(example)
         self.examples += 1
         self.rewarded += example.label
         self._count(example)
 
     def correct(self, example: OfferExample) -> None:
         """Take in what corrects an example that was learned. It is judged no more: that was by what was known then."""
-        self.learn()
-        x = np.array(example.vector, dtype=np.float64)
-        self.model.correct_one(x, example.before or 0.0, example.earned, example.weight)
+        if self.model.ready:
+            self._take(example)
+        else:
+            self.learn()
+            x = np.array(example.vector, dtype=np.float64)
+            self.model.correct_one(x, example.before or 0.0, example.earned, example.weight)
         self.corrections += 1
         self._count(example)
 
@@ -89,6 +90,11 @@ class RankerLearner:
             "reward_drifts": float(self.reward_drift.detections),
             "residual_drifts": float(self.residual_drift.detections),
         }
+
+    def _take(self, example: OfferExample) -> None:
+        self._lessons.append(example)
+        if len(self._lessons) >= LESSONS:
+            self.learn()
 
     def _count(self, example: OfferExample) -> None:
         self.since_published += 1
@@ -131,7 +137,9 @@ class RankerLearner:
 
 def lessons_of(examples: Sequence[OfferExample]) -> tuple[Vector, Vector, Vector]:
     """Return vectors, labels and weights: of a reward r in (0, 1) the pair of 1, weighing r, and 0, weighing 1 − r."""
-    xs, _, weights = arrays(examples)
+    xs, labels, weights = arrays(examples)
+    if all(example.reward is None for example in examples):
+        return xs, labels, weights
     rewards = np.array([example.earned for example in examples])
     rows = np.repeat(np.arange(len(examples)), 2)
     labels = np.tile((1.0, 0.0), len(examples))

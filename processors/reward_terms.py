@@ -78,7 +78,9 @@ class RewardTerms:
 
     def over(self, shown: Shown) -> int:
         """Return when the last of what a slot is waited for is over."""
-        return max((self._until(shown, kind) for kind in self._terms), default=shown.end)
+        if not self._terms:
+            return shown.end
+        return max(self._until(shown, kind) for kind in self._terms)
 
     def forgotten(self, shown: Shown) -> int:
         """Return until when what comes of a slot still corrects."""
