@@ -159,8 +159,16 @@ ALTER TABLE rewards ADD COLUMN IF NOT EXISTS arm LowCardinality(String) DEFAULT 
 
 ALTER TABLE rewards ADD COLUMN IF NOT EXISTS trial LowCardinality(String) DEFAULT '';
 
+-- When the last good ranking was made that is served again, in milliseconds since 1970.
+ALTER TABLE rankings ADD COLUMN IF NOT EXISTS good_at Nullable(Int64);
+
 CREATE OR REPLACE VIEW v_rankings AS
-SELECT at AS event_time, filled AS slots, * EXCEPT (at, filled, logged, inserted_at) FROM rankings FINAL;
+SELECT
+    at AS event_time,
+    filled AS slots,
+    * EXCEPT (at, filled, good_at, logged, inserted_at),
+    fromUnixTimestamp64Milli(rankings.good_at, 'UTC') AS good_at
+FROM rankings FINAL;
 
 CREATE OR REPLACE VIEW v_rewards AS
 SELECT at AS event_time, matured AS matured_at, * EXCEPT (at, matured, inserted_at) FROM rewards FINAL;
