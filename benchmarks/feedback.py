@@ -65,8 +65,8 @@ class Conversation:
         self._site = site
         self._worker = worker
         self._arrivals = arrivals
-        where = {"bootstrap.servers": site.broker.address, "partitioner": "murmur2_random", "linger.ms": 0}
-        self._producer = Producer(where)
+        own = {"bootstrap.servers": site.broker.address, "log_level": 0}
+        self._producer = Producer({"partitioner": "murmur2_random", "linger.ms": 0, **own})
         self._redis = Redis.from_url(site.redis)
         self._numbers = count()
         self._now = round(WORLD.start.timestamp() * 1_000)
