@@ -5,6 +5,7 @@ from functools import partial
 
 from online_models.snapshots import sign, verify
 from online_models.split_factors import SplitFactors
+from processors import offer_features
 from processors.customers import DERIVED, WINDOWED, CustomerFeatures
 from processors.fraud import FraudScorer, Thresholds
 from processors.item_demand import DemandForItems
@@ -136,6 +137,12 @@ def customer_features(settings: Settings) -> CustomerFeatures:
         horizon=settings.dedupe_horizon,
         lateness=settings.lateness,
     )
+
+
+def feature_names(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return the names of each set of features that vectors are of, by the id that stands beside a vector."""
+    scorer = fraud_scorer(settings)
+    return {scorer.features_id: scorer.names, offer_features.FEATURES_ID: offer_features.NAMES}
 
 
 def fraud_scorer(settings: Settings, features: CustomerFeatures | None = None) -> FraudScorer:

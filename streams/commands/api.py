@@ -11,10 +11,9 @@ from rich.console import Console
 from api.app import create_app
 from api.backlog import Log
 from api.settings import ApiSettings
-from processors import offer_features
 from sinks.connection import connect
 from sinks.serving import Reader
-from streams.assembly import customer_features, fraud_scorer, pipeline
+from streams.assembly import customer_features, feature_names, pipeline
 from streams.running import local
 from streams.services.ports import free_port
 from streams.settings import Settings
@@ -46,8 +45,6 @@ def serve_api(settings: Settings, host: str, port: int, log: Log | None = None) 
 
     It reads results by a connection of its own.
     """
-    scorer = fraud_scorer(settings)
-    names = {scorer.features_id: scorer.names, offer_features.FEATURES_ID: offer_features.NAMES}
-    names["customer"] = customer_features(settings).names
+    names = {**feature_names(settings), "customer": customer_features(settings).names}
     app = create_app(Reader(connect(settings.redis)), ApiSettings(feature_names=names), log=log)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)

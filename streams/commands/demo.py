@@ -19,7 +19,9 @@ from rich.live import Live
 from schemas.privacy import Tokeniser
 from sinks.analytics import AnalyticsSink, client_for, create_schema, query
 from sinks.base import SinkBusy
+from sinks.feature_names import keep_feature_names
 from streams import demo, demo_live
+from streams.assembly import feature_names
 from streams.commands.api import serve_api
 from streams.commands.screen import told_plainly
 from streams.deliveries import Undelivered
@@ -156,6 +158,7 @@ def _services(settings: Settings, plan: Plan, console: Console) -> Iterator[Sett
 def _run(plan: Plan, settings: Settings, sources: demo.Sources, tally: Tally, show: Callable[[], None]) -> None:
     client = client_for(settings.clickhouse)
     create_schema(client)
+    keep_feature_names(client, feature_names(settings))
     if plan.kafka:
         demo_live.run(settings, sources, client, tally, show)
     else:

@@ -8,7 +8,9 @@ import structlog
 from schemas.privacy import Tokeniser
 from sinks.analytics import AnalyticsSink, Client, client_for, create_schema
 from sinks.base import SinkBusy
+from sinks.feature_names import keep_feature_names
 from streams.analytics_feed import AnalyticsFeed
+from streams.assembly import feature_names
 from streams.metrics import FeedMetrics, told_to_operators
 from streams.running import local
 from streams.settings import Settings
@@ -29,7 +31,7 @@ def run_sink(settings: Settings) -> None:
     structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
     # Until the feed runs there is nothing to drain.
     signal.signal(signal.SIGTERM, _leave)
-    sink = AnalyticsSink(prepared(settings.clickhouse))
+    sink = AnalyticsSink(prepared(settings))
     tokeniser = Tokeniser({"1": settings.key("tokens")})
     feed = AnalyticsFeed(settings.kafka, f"{settings.group}-analytics", sink, tokeniser)
     for ending in (signal.SIGTERM, signal.SIGINT):
@@ -39,12 +41,13 @@ def run_sink(settings: Settings) -> None:
     log.info("drained", **feed.counts)
 
 
-def prepared(clickhouse: str) -> Client:
-    """Return a client of a ClickHouse that has the tables and views; wait for it as long as it is away."""
+def prepared(settings: Settings) -> Client:
+    """Return a client of a ClickHouse that has tables, views and the names of features; wait for one that is away."""
     while True:
         try:
-            client = client_for(clickhouse)
+            client = client_for(settings.clickhouse)
             create_schema(client)
+            keep_feature_names(client, feature_names(settings))
         except SinkBusy as busy:
             log.warning("store away", why=str(busy))
             time.sleep(busy.retry_after)

@@ -10,8 +10,10 @@ from schemas.topics import (
     ALERTS,
     CARD_FEATURES,
     CUSTOMER_LABELS,
+    CUSTOMER_RISKS,
     EXAMPLES,
     FEEDBACK,
+    MODEL_ALIASES,
     MODEL_ORDERS,
     MODELS,
     SCORES,
@@ -76,8 +78,9 @@ def test_the_fraud_pipeline_needs_only_transactions_feedback_and_orders_to_its_l
         CUSTOMER_LABELS,
         TERMINAL_LABELS,
         MODELS,
+        CUSTOMER_RISKS,
     }
-    assert pipeline.tables == (MODELS,)
+    assert pipeline.tables == (MODELS, MODEL_ALIASES)
 
 
 def test_features_scores_and_outcomes_answer_one_another() -> None:
