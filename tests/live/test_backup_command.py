@@ -170,6 +170,8 @@ def test_the_sink_reads_on_from_where_the_backup_was_made(stage: Stage, tmp_path
     group = f"{stage.group}-analytics"
     commit(stage, group, 5)
     told("backup", tmp_path / "a", "--only", "clickhouse")
+    assert "rows of ClickHouse" in ask("backup", tmp_path / "b", "--only", "clickhouse").stdout
+    assert "is not empty" in ask("backup", tmp_path / "b").stderr
     commit(stage, group, 9)
     done = told("restore", tmp_path / "a", "--only", "clickhouse")
     assert done["moved"] == group
