@@ -34,7 +34,7 @@ class Shoppers:
     The same world and the same recommendations give the same events, byte for byte.
     """
 
-    def __init__(self, world: World, visits_per_day: float = 0.1) -> None:
+    def __init__(self, world: World, visits_per_day: float = 0.05) -> None:
         self.visits = self.shown = self.bought = 0
         self._seed = world.seed
         self._tastes = ItemTastes.of(world)
