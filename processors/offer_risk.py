@@ -40,14 +40,15 @@ class RiskLimits:
     """What a customer's risk does to their offers.
 
     A suspicion weighs half as much after each `half_life`. From the probability of abuse `bar` on, and for `hold` after
-    an alert that nobody has resolved, no offer is shown. An abused offer loses `abuse_cost` times what a redemption
-    costs. Spans are milliseconds.
+    an alert that nobody has resolved, no offer is shown. Where a suspicion is true, an offer is expected to lose
+    `abuse_cost` times what a redemption costs: little, for most frauds are not the customer's own doing. Spans are
+    milliseconds.
     """
 
     bar: float = 0.5
     half_life: int = 7 * DAY
     hold: int = DAY
-    abuse_cost: float = 1.0
+    abuse_cost: float = 0.1
 
     def abuse(self, suspicions: Suspicions, time: int) -> float:
         """Return the probability in [0, 1] that some suspicion is true, as if each were so by itself (noisy or).

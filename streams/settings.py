@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     offer_risk_bar: Annotated[float, Field(gt=0, le=1)] = 0.5
     offer_risk_half_life: Annotated[Duration, Field(ge=1)] = milliseconds("7d")
     offer_alert_hold: Duration = milliseconds("1d")
-    offer_abuse_cost: Annotated[float, Field(ge=0)] = 1.0
+    offer_abuse_cost: Annotated[float, Field(ge=0)] = 0.1
 
     recommend_collaborative: Annotated[float, Field(ge=0)] = 0.40
     recommend_content: Annotated[float, Field(ge=0)] = 0.35

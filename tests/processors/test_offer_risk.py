@@ -109,7 +109,8 @@ def test_a_risky_customer_is_rather_shown_what_costs_little() -> None:
         offer("dear", margin="90", cost="40", reward_unit="EUR"),
         offer("cheap", margin="9", cost="1", reward_unit="EUR"),
     )
-    (safe,), (risky,) = (said(*told, request(), known=known) for told in ([], [risk(probability=0.45)]))
+    dear = RiskLimits(abuse_cost=1.0)
+    (safe,), (risky,) = (said(*told, request(), known=known, risk=dear) for told in ([], [risk(probability=0.45)]))
     assert [slot.offer for slot in safe.slots] == ["dear", "cheap"]
     assert [slot.offer for slot in risky.slots] == ["cheap", "dear"]
 
@@ -202,7 +203,7 @@ def test_the_settings_come_to_bear() -> None:
         (ranking,) = (each for each in said if isinstance(each, Ranking))
         return ranking
 
-    (once,), (thrice,) = answer().slots, answer(offer_abuse_cost=3.0).slots
+    (once,), (thrice,) = answer().slots, answer(offer_abuse_cost=0.3).slots
     assert thrice.abuse == pytest.approx(3 * once.abuse)
     assert answer(offer_risk_bar=1e-6).refused == {"coffee": "risk"}
     assert answer(offer_risk_half_life=1).slots[0].abuse == pytest.approx(once.abuse / 2)
