@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from math import isnan, log, nan
+from sys import intern
 
 import msgspec
 
@@ -81,12 +82,16 @@ class Demographics(msgspec.Struct, frozen=True, array_like=True):
     consent: tuple[str, ...] = ()
 
 
-class Cause(msgspec.Struct, frozen=True, array_like=True):
+class Cause(msgspec.Struct, array_like=True):
     """What a ranking that nobody asked for is made after: the id of its decision, and the customer."""
 
     decision: str
     tenant: str
     user: str
+
+    def __post_init__(self) -> None:
+        # msgspec leaves a default out of a message only if it is the very same object, which a decoded text is not.
+        self.tenant = intern(self.tenant)
 
 
 class OfferContext(msgspec.Struct):
