@@ -11,6 +11,7 @@ from api.backlog import Place, Reading
 from sinks.base import SinkBusy
 from sinks.store import Position
 from sinks.taken import taken
+from streams.log_tail import LogTail
 from streams.pipeline import Pipeline
 
 REQUEST_SECONDS = 1.0
@@ -30,6 +31,9 @@ class Unread:
         ]
         self._admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
         self._redis = redis
+        self._tail = LogTail(kafka)
+        self._before: dict[Reading, Place] = {}
+        self._ended: dict[Reading, tuple[Place, bool | None]] = {}
 
     async def places(self) -> Mapping[Reading, Place]:
         """Return all places; a topic that is not there has none. Raises SinkBusy while Kafka or Redis is away."""
@@ -43,7 +47,7 @@ class Unread:
             if at in ends:
                 begin = last[f"{each.processor}/{each.partition}"].get(at, -1) + 1
                 found[each] = Place(begin, ends[at])
-        return await self._without_deleted(found)
+        return await self._without_marks(await self._without_deleted(found))
 
     async def _without_deleted(self, places: dict[Reading, Place]) -> dict[Reading, Place]:
         """Return the places, where those begin that have something to read no earlier than their log still does."""
@@ -54,6 +58,22 @@ class Unread:
         for each in behind:
             start = starts.get(Position(each.topic, each.partition), 0)
             places[each] = places[each]._replace(next=max(places[each].next, start))
+        return places
+
+    async def _without_marks(self, places: dict[Reading, Place]) -> dict[Reading, Place]:
+        """Return the places, where those have come to the end behind which only ends of transactions stand.
+
+        Only a place that is as it was at the last look is looked into: all others may still be moving.
+        """
+        still = [each for each, place in places.items() if place.next < place.end and self._before.get(each) == place]
+        self._before = dict(places)
+        for each in still:
+            place, (seen, empty) = places[each], self._ended.get(each, (None, None))
+            if seen != place or empty is None:
+                empty = await asyncio.to_thread(self._tail.is_empty, each.topic, each.partition, place.next)
+                self._ended[each] = place, empty
+            if empty:
+                places[each] = place._replace(next=place.end)
         return places
 
     def _offsets(self, readings: Iterable[Reading], which: OffsetSpec) -> dict[Position, int]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from confluent_kafka import Producer
 from redis.asyncio import Redis
 
 from api.app import create_app, wall_clock_ms
-from api.backlog import Backlog
+from api.backlog import Backlog, Place, Reading
 from schemas.records import AnyRecord
 from schemas.topics import TRANSACTIONS
 from sinks.base import SinkBusy
@@ -23,6 +24,7 @@ from streams.assembly import pipeline
 from streams.publish import publish
 from streams.settings import Settings
 from streams.simulator import World, simulate
+from streams.topic_admin import create_topics, delete_topics
 from streams.unread import Unread
 from tests.live.workers import Stage, staged
 
@@ -114,6 +116,48 @@ async def test_topics_that_are_not_there_have_no_places(kafka: str, redis_url: s
                 found = await unread.places()
     await redis.aclose()
     assert found == {}
+
+
+async def test_the_end_of_a_transaction_is_nothing_that_waits(kafka: str, redis_url: str) -> None:
+    create_topics(kafka, [TRANSACTIONS])
+    redis, records = connect(redis_url), payments(1)
+    unread = Unread(FRAUD, kafka, redis)
+    (partition,) = in_a_transaction(kafka, records)
+    reading = Reading("features", TRANSACTIONS.name, partition)
+    key = f"hr:{{features/{partition}}}:checkpoint"
+    await redis.hset(key, "offsets", f'[["transactions", {partition}, 0]]')
+    assert await seen(unread, reading, 2) == Place(2, 2)
+    in_a_transaction(kafka, records)
+    assert await seen(unread, reading, 4) == Place(1, 4)
+    await redis.delete(key)
+    await redis.aclose()
+    delete_topics(kafka, [TRANSACTIONS.name])
+
+
+async def seen(unread: Unread, reading: Reading, end: int) -> Place:
+    """Return a place at the second look that finds this end."""
+    async with asyncio.timeout(30):
+        while (await unread.places())[reading].end < end:
+            pass
+    return (await unread.places())[reading]
+
+
+def in_a_transaction(kafka: str, records: list[AnyRecord]) -> list[int]:
+    """Publish records as an app that writes in transactions does; return the partition of each."""
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": "an-app"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    placed: list[int] = []
+    for each in records:
+        producer.produce(
+            each.topic.name,
+            each.topic.encode(each.message),
+            each.key.encode(),
+            on_delivery=lambda _, message: placed.append(message.partition()),
+        )
+    producer.flush(30)
+    producer.commit_transaction(30)
+    return placed
 
 
 async def test_a_broker_or_a_store_that_is_away_is_told(kafka: str, redis_url: str) -> None:
