@@ -5,7 +5,6 @@ It is a closed loop: what they look at is what the pipeline recommends, and what
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from heapq import heappop, heappush
 
 import numpy as np
 from numpy.random import Generator, default_rng
@@ -15,6 +14,7 @@ from schemas.events import Click
 from schemas.recommendation_results import Recommendations
 from schemas.records import DAY, AnyRecord
 from schemas.topics import CLICKS
+from streams.ahead import Ahead, interleaved
 from streams.item_tastes import RARE, ItemTastes, catalogue
 from streams.offer_simulator import ATTENTION, HOUR
 from streams.offer_tastes import record, user
@@ -40,13 +40,12 @@ class Shoppers:
         self._tastes = ItemTastes.of(world)
         self._columns = {item: column for column, item in enumerate(self._tastes.names)}
         self._visits = _visits(world, visits_per_day, self._tastes)
-        self._pending: list[tuple[int, int, AnyRecord]] = []
-        self._number = 0
+        self._ahead = Ahead()
         self._visiting: dict[str, int] = {}
         self._owned = np.zeros(self._tastes.liking.shape, np.bool_)
         self._by_chance = 0.0
         for each in catalogue(world):
-            self._await(each)
+            self._ahead.add(each)
         self._visit()
 
     @property
@@ -61,14 +60,11 @@ class Shoppers:
 
     def among(self, records: Iterable[AnyRecord]) -> Iterator[AnyRecord]:
         """Yield records, which come by time, and between them what the customers do; end with the records."""
-        for each in records:
-            yield from self.until(each.time)
-            yield each
+        return interleaved(records, self.until)
 
     def until(self, time: int) -> Iterator[AnyRecord]:
         """Yield what the customers do up to a time (milliseconds) and has not been yielded yet."""
-        while self._pending and self._pending[0][0] <= time:
-            each = heappop(self._pending)[2]
+        for each in self._ahead.until(time):
             if isinstance(each.message, Click) and each.message.kind == "click":
                 self.visits += 1
                 self._visiting[each.message.user] = each.time
@@ -84,11 +80,7 @@ class Shoppers:
 
     def _visit(self) -> None:
         if (visit := next(self._visits, None)) is not None:
-            self._await(visit)
-
-    def _await(self, each: AnyRecord) -> None:
-        heappush(self._pending, (each.time, self._number, each))
-        self._number += 1
+            self._ahead.add(visit)
 
     def _look(self, told: Recommendations) -> None:
         customer, chance = int(told.user[1:]), default_rng(seed_of(self._seed, told.event_id))
@@ -102,7 +94,7 @@ class Shoppers:
                 self.bought += 1
                 owned[column] = True
                 for each in _bought(told, suggestion.item, self._tastes.liking[customer, column], chance):
-                    self._await(each)
+                    self._ahead.add(each)
 
 
 def _visits(world: World, per_day: float, tastes: ItemTastes) -> Iterator[AnyRecord]:

@@ -5,7 +5,6 @@ It is a closed loop: what is shown is what the pipeline has ranked, and what it 
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from heapq import heappop, heappush
 from itertools import chain
 
 import numpy as np
@@ -16,6 +15,7 @@ from schemas.events import Click, OfferRequest
 from schemas.offer_results import OfferExample, Ranking
 from schemas.records import DAY, AnyRecord
 from schemas.topics import CLICKS, OFFER_REQUESTS
+from streams.ahead import Ahead, interleaved
 from streams.fraud_patterns import Floats
 from streams.offer_tastes import Tastes, catalogue, number_of, profiles, record, user
 from streams.simulator import World
@@ -45,14 +45,13 @@ class Customers:
         self._seed = world.seed
         self._tastes = Tastes.of(world)
         self._requests = _requests(world, requests_per_day, slots)
-        self._pending: list[tuple[int, int, AnyRecord]] = []
-        self._number = 0
+        self._ahead = Ahead()
         self._unanswered: set[str] = set()
         self._tired: dict[tuple[int, int], tuple[float, int]] = {}
         self._by_chance: dict[tuple[str, str], float] = {}
         self._learned: list[float] = []
         for each in chain(catalogue(world), profiles(world, self._tastes)):
-            self._await(each)
+            self._ahead.add(each)
         self._ask()
 
     @property
@@ -70,14 +69,11 @@ class Customers:
 
     def among(self, records: Iterable[AnyRecord]) -> Iterator[AnyRecord]:
         """Yield records, which come by time, and between them what the customers do; end with the records."""
-        for each in records:
-            yield from self.until(each.time)
-            yield each
+        return interleaved(records, self.until)
 
     def until(self, time: int) -> Iterator[AnyRecord]:
         """Yield what the customers do up to a time (milliseconds) and has not been yielded yet."""
-        while self._pending and self._pending[0][0] <= time:
-            each = heappop(self._pending)[2]
+        for each in self._ahead.until(time):
             if each.topic is OFFER_REQUESTS:
                 self._unanswered.add(each.id)
                 self._ask()
@@ -95,11 +91,7 @@ class Customers:
 
     def _ask(self) -> None:
         if (request := next(self._requests, None)) is not None:
-            self._await(request)
-
-    def _await(self, each: AnyRecord) -> None:
-        heappush(self._pending, (each.time, self._number, each))
-        self._number += 1
+            self._ahead.add(request)
 
     def _look(self, ranking: Ranking) -> None:
         customer, time = int(ranking.user[1:]), ranking.event_time
@@ -113,7 +105,7 @@ class Customers:
             seen = bool(chance.random() < attention)
             taken = bool(chance.random() < (keen[candidates.index(offer)] if seen else BLIND))
             for each in _answers(ranking, position, (seen, taken), chance):
-                self._await(each)
+                self._ahead.add(each)
             self._tired[customer, offer] = (self._tiredness(customer, offer, time) + 1.0, time)
 
     def _keenness(self, customer: int, offers: list[int], time: int) -> Floats:

@@ -1,7 +1,6 @@
 """What is served about recommendations: a customer's newest, and the demand for items."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,29 +10,10 @@ from schemas.recommendation_topics import ITEM_DEMANDS, RECOMMENDATIONS
 from schemas.records import DAY
 from sinks.base import ResultReader, SinkBusy
 from sinks.connection import connect
-from sinks.memory import MemoryValues
 from sinks.serving import Keep, Reader, apply, serve
 from tests.contracts.results import NOON, item_demand, recommendations, record, shuffled
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect(redis_url.removesuffix("/0") + "/8")
-    await client.flushdb()
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture(params=["redis", "memory"])
-def values(request: pytest.FixtureRequest) -> Any:
-    return MemoryValues() if request.param == "memory" else request.getfixturevalue("redis")
 
 
 async def said(values: Any, *messages: object) -> None:
