@@ -25,6 +25,8 @@ class Processor(Protocol[S]):
     state passed in next time; None in means first seen, None out means forget. A state with an attribute `due` (event
     time in milliseconds, or None) is stepped with a Due message once the watermark has passed it. A step may change
     the state it is given, and reads no clock, no environment and no randomness: the same records give the same answer.
+    Where states depend on how a processor is set up, its attribute `setup` (text) names that: no other goes on with
+    them.
     """
 
     @property

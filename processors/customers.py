@@ -1,6 +1,7 @@
 """The first hop: what is known about a customer when they pay, sent on to the terminal they pay at."""
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from math import nan
 from typing import Any
 
@@ -111,6 +112,8 @@ class CustomerFeatures:
         self.names = self.features.names[:-1] + DERIVED
         asked = {name for f in windowed for name in (f.of, f.where and f.where.field) if name}
         self._fields = tuple(sorted(asked - {"amount", "fraud"}))
+        declared = "\n".join(feature.model_dump_json() for feature in windowed if feature.windowed)
+        self.setup = blake2b(declared.encode(), digest_size=8).hexdigest()
         self._label_window = label_window
         self._horizon = horizon
         self._lateness = lateness

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from processors.base import AnyProcessor
 from schemas.records import AnyRecord
 from schemas.results import JournalEntry
 from sinks.base import Progress
@@ -18,12 +19,26 @@ from streams.repeats import Heard
 from streams.task import Task
 
 
+def setup_of(processor: AnyProcessor) -> str:
+    """Return what names the setup of a processor, "" where there is only one."""
+    return str(getattr(processor, "setup", ""))
+
+
 class Meta(msgspec.Struct, array_like=True, frozen=True):
-    """What a task remembers beside its states: watermarks, and the last record taken of each internal source."""
+    """What a task remembers beside its states: watermarks, and the last record taken of each internal source.
+
+    `setup` names what the states are made by, where a processor can be set up to make others; see Processor.
+    """
 
     watermark: int = -1
     sources: list[tuple[str, int, int]] = []
     last: Heard = {}
+    setup: str = ""
+
+    @classmethod
+    def of(cls, task: Task, heard: Heard) -> "Meta":
+        """Return what a task remembers as it stands."""
+        return cls(task.watermark, task.sources(), heard, setup_of(task.processor))
 
 
 class Batch(NamedTuple):

@@ -137,7 +137,7 @@ class _Commits:
         self._offsets = {
             at: last for at, last in taken.items() if at.topic in inputs and at.partition == task.partition
         }
-        self._meta = msgspec.msgpack.encode(Meta(task.watermark, task.sources()))
+        self._meta = msgspec.msgpack.encode(Meta.of(task, {}))
         self._progress = msgspec.json.encode(Progress(task.reached, round(time() * 1000)))
 
     def next(self, keys: Sequence[str] = (), served: Sequence[Served] = (), outbox: bytes = b"") -> Commit:

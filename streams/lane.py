@@ -12,7 +12,7 @@ from processors.base import AnyProcessor
 from schemas.records import AnyRecord
 from sinks.base import SinkBusy
 from sinks.store import Claim, Commit, Fenced, Position
-from streams.batch import Batch, Meta, Stepped
+from streams.batch import Batch, Meta, Stepped, setup_of
 from streams.inbound import Inbound, is_told
 from streams.merge import Merge
 from streams.outbox import Outbound, unpack
@@ -35,6 +35,10 @@ COUNTED = ("records", "said", "dead_letters", "quarantined", "repeats", "fenced"
 
 class Forgotten(RuntimeError):
     """The store has lost commits that it had acknowledged. To go on would be to begin anew from what is left."""
+
+
+class OtherSetup(RuntimeError):
+    """The states of a task were made by a processor that is set up otherwise, which this one cannot go on from."""
 
 
 class Lane:
@@ -78,13 +82,19 @@ class Lane:
     async def claim(self) -> Mapping[Position, int]:
         """Take the task over and return the last offset taken of each input; what was said last is said again.
 
-        Raises SinkBusy, and Forgotten where the store has lost commits that this lane, or one before it, knows of.
+        Raises SinkBusy, Forgotten where the store has lost commits that this lane, or one before it, knows of, and
+        OtherSetup.
         """
         claim = await self._around.store.claim(self.name)
         if claim.sequence < self.sequence:
             raise Forgotten(f"the store has {claim.sequence} commits of {self.name}, and had {self.sequence}")
         self._claim, self.sequence, self.offsets = claim, claim.sequence, dict(claim.offsets)
         self._meta = msgspec.msgpack.decode(claim.meta, type=Meta) if claim.meta else Meta()
+        if self._meta.setup not in ("", setup_of(self.processor)):
+            raise OtherSetup(
+                f"the states of {self.name} are of other definitions than there are now: set HEADRACE_FEATURES to "
+                "what it was, or make them anew by `headrace rebuild`"
+            )
         self.suspicion.claimed(claim.attempt)
         self._cache, self._task = self._empty()
         self._task.resume(self._meta.watermark, self._meta.sources, claim.dues)
@@ -194,7 +204,7 @@ class Lane:
             return
         self._delivered = False
         outgoing, commit = await (self._committed_alone(batch) if self.suspicion.alone else self._committed(batch))
-        self.sequence, self._meta = commit.sequence, Meta(self._task.watermark, self._task.sources(), batch.heard)
+        self.sequence, self._meta = commit.sequence, Meta.of(self._task, batch.heard)
         self.suspicion.passed(len(taken))
         self._around.failpoint("committed")
         await self._around.deliveries.produce(self.name, commit.sequence, outgoing)
@@ -272,7 +282,7 @@ class Lane:
         self.counts["records"] += len(batch.fresh)
         self.counts["said"] += len(said)
         tables = self._around.table_positions() if self.processor.tables else {}
-        return Stepped(task, batch, said, Meta(task.watermark, task.sources(), batch.heard), tables)
+        return Stepped(task, batch, said, Meta.of(task, batch.heard), tables)
 
     def _alert(self, item: Inbound) -> None:
         self.counts["quarantined"] += 1

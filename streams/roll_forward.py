@@ -77,7 +77,7 @@ def rolled_forward(pipeline: Pipeline, log: Log, edge: Edge, begins: Begins, tel
                 replay = JournalReplay(pipeline, whole, edge)
                 for _ in replay.task(processor.name, partition, entries, begin):
                     pass
-                meta = Meta(replay.tasks[task].watermark, replay.tasks[task].sources(), replay.heard[task])
+                meta = Meta.of(replay.tasks[task], replay.heard[task])
                 rolled.append(_rolled(task, replay.tasks[task], entries, offsets, meta))
     return rolled
 

@@ -323,3 +323,11 @@ def test_a_customers_memory_is_bounded(teller: Teller) -> None:
     state = teller.state()
     kept = (state.terminals, state.countries, state.devices, state.pending, state.seen, state.trails[0].times)
     assert all(len(each) <= 200 for each in kept)
+
+
+def test_a_setup_is_told_by_what_is_kept_of_each_customer() -> None:
+    more = Feature(name="ten_days", aggregate="count", window="10d")
+    hour = Feature(name="hour_again", calendar="hour")
+    assert CustomerFeatures().setup == CustomerFeatures(label_window=1).setup
+    assert CustomerFeatures((*WINDOWED, hour)).setup == CustomerFeatures().setup
+    assert CustomerFeatures((*WINDOWED, more)).setup != CustomerFeatures().setup

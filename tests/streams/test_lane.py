@@ -21,7 +21,7 @@ from sinks.serving import Reader
 from sinks.store import Position, Store
 from streams import lane as lanes
 from streams.inbound import Inbound
-from streams.lane import Forgotten, Lane
+from streams.lane import Forgotten, Lane, OtherSetup
 from streams.outbox import Origin, Outbound
 from streams.pipeline import Pipeline
 from streams.state_codec import state_codec
@@ -400,6 +400,32 @@ def test_what_is_no_message_is_passed_over_where(reason: str, others: tuple[Port
     lane = asyncio.run(house.live())
     assert [each for each in house.broker.said() if each.topic == DEAD_LETTERS.name] == []
     assert (lane.counts["dead_letters"], lane.offsets[Position("visits", 0)]) == (0, 2)
+
+
+def set_up(as_what: str) -> Porter:
+    porter = Porter()
+    porter.setup = as_what  # type: ignore[attr-defined]
+    return porter
+
+
+def test_the_states_of_another_setup_are_refused_before_anything_is_stepped() -> None:
+    house = House(logs([("ann", 1)]))
+
+    async def owned(porter: Porter) -> None:
+        lane = house.lane(porter)
+        taken = await lane.claim()
+        for topic, log in house.logs.items():
+            lane.put(topic, log[taken.get(Position(topic, 0), -1) + 1 :])
+        await finished(lane, {Position(topic, 0): len(log) - 1 for topic, log in house.logs.items() if log})
+
+    asyncio.run(owned(Porter()))
+    house.logs = logs([("ann", 1), ("bob", 2)])
+    asyncio.run(owned(set_up("one window")))  # what was kept before setups were told of is taken
+    house.logs = logs([("ann", 1), ("bob", 2), ("cy", 3)])
+    with pytest.raises(OtherSetup, match="set HEADRACE_FEATURES to what it was"):
+        asyncio.run(owned(set_up("two windows")))
+    asyncio.run(owned(set_up("one window")))
+    assert house.broker.counts() == oracle(house.logs)[0]
 
 
 class Watched(MemoryStore):
