@@ -2,7 +2,7 @@
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 
 
 class LogTail:
