@@ -87,7 +87,11 @@ def test_two_files_of_items_are_one_too_many(tmp_path: Path) -> None:
         rating_history(path)
 
 
-@pytest.mark.parametrize("content", [None, b"no gzip", gzip.compress(b"cut short")[:-4], gzip.compress(b"\xff")])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"no gzip", gzip.compress(b"cut short")[:-4], gzip.compress(b"\xff")],
+    ids=["not there", "no gzip", "cut short", "no text"],
+)
 def test_a_file_that_cannot_be_read_is_said_plainly(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "ratings.tsv.gz"
     if content is not None:
