@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import time
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -35,6 +36,14 @@ COUNTED = ("records", "said", "dead_letters", "quarantined", "repeats", "fenced"
 
 class Forgotten(RuntimeError):
     """The store has lost commits that it had acknowledged. To go on would be to begin anew from what is left."""
+
+
+class _Committed(NamedTuple):
+    """A batch in the store: what the task remembers now, what it has said, and the commit."""
+
+    meta: Meta
+    outgoing: list[Outbound]
+    commit: Commit
 
 
 class OtherSetup(RuntimeError):
@@ -203,8 +212,9 @@ class Lane:
         if not batch.ahead:
             return
         self._delivered = False
-        outgoing, commit = await (self._committed_alone(batch) if self.suspicion.alone else self._committed(batch))
-        self.sequence, self._meta = commit.sequence, Meta.of(self._task, batch.heard)
+        made = await (self._committed_alone(batch) if self.suspicion.alone else self._committed(batch))
+        self._meta, outgoing, commit = made
+        self.sequence = commit.sequence
         self.suspicion.passed(len(taken))
         self._around.failpoint("committed")
         await self._around.deliveries.produce(self.name, commit.sequence, outgoing)
@@ -214,22 +224,22 @@ class Lane:
         self.last_progress = time()
         self._cache.evict()
 
-    async def _committed(self, batch: Batch) -> tuple[list[Outbound], Commit]:
+    async def _committed(self, batch: Batch) -> _Committed:
         await self._note_attempt(batch)
         await self._load(batch.fresh)
         async with self._around.stepping:
-            outgoing, commit = self._stepped(batch)
-        await self._around.store.commit(self.name, self._epoch, commit)
-        return outgoing, commit
+            made = self._stepped(batch)
+        await self._around.store.commit(self.name, self._epoch, made.commit)
+        return made
 
-    async def _committed_alone(self, batch: Batch) -> tuple[list[Outbound], Commit]:
+    async def _committed_alone(self, batch: Batch) -> _Committed:
         """Do so while nobody else steps anything: what the process dies of is then what was noted."""
         async with self._around.stepping:
             await self._note_attempt(batch)
             await self._load(batch.fresh)
-            outgoing, commit = self._stepped(batch)
-            await self._around.store.commit(self.name, self._epoch, commit)
-        return outgoing, commit
+            made = self._stepped(batch)
+            await self._around.store.commit(self.name, self._epoch, made.commit)
+        return made
 
     async def _note_attempt(self, batch: Batch) -> None:
         first = batch.ahead[0]
@@ -237,11 +247,11 @@ class Lane:
         if attempt is not None:
             await self._around.store.note(self.name, self._epoch, attempt)
 
-    def _stepped(self, batch: Batch) -> tuple[list[Outbound], Commit]:
+    def _stepped(self, batch: Batch) -> _Committed:
         stepped = self._step(batch)
         self._around.failpoint("stepped")
         states = self._cache.encoded(self._task.changed)
-        return stepped.commit(self._epoch, self.sequence + 1, states, self.offsets)
+        return _Committed(stepped.meta, *stepped.commit(self._epoch, self.sequence + 1, states, self.offsets))
 
     @property
     def _epoch(self) -> int:
