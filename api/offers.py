@@ -7,8 +7,8 @@ from api.access import tenant_of
 from api.answering import Answers, conditional
 from api.answers import OfferStatsAnswer, RankersAnswer, RankingAnswer, Rates
 from api.openapi import answered
-from api.parameters import Id, Wait, milliseconds
-from api.problems import Refused, documented
+from api.parameters import Id, Wait, waited_ms
+from api.problems import Refused, read_problems
 from api.settings import ApiSettings
 from schemas.offer_results import OfferUsage
 from sinks.base import ResultReader
@@ -19,12 +19,12 @@ _usage = msgspec.json.Decoder(OfferUsage).decode
 def offer_routes(reader: ResultReader, answers: Answers, settings: ApiSettings) -> APIRouter:
     """Return the routes about offers that answer from `reader`."""
     router, by_tenant = APIRouter(tags=["offers"]), Depends(tenant_of(settings.api_keys))
-    errors = documented(401, 403, 404, 422, 503) if settings.api_keys else documented(404, 422, 503)
+    errors = read_problems(settings)
 
     @router.get("/users/{user:path}/offers", responses=answered(RankingAnswer) | errors, response_class=Response)
     async def offers(request: Request, user: Id, wait: Wait = "0ms", tenant: str = by_tenant) -> Response:
         """Return a customer's newest ranking; with `wait`, their first one as soon as it is there."""
-        waiting = min(milliseconds(wait), settings.longest_wait_ms)
+        waiting = waited_ms(wait, settings)
         question = reader.wait_for_offers(user, waiting, tenant) if waiting else reader.offers(user, tenant)
         unknown = f"No offers were ranked for user {user!r} lately. Publish an offer request, and ask with ?wait=2s."
         return await answers.ranking(request, await question, unknown, settings.ranking_old_after_ms)
@@ -32,7 +32,7 @@ def offer_routes(reader: ResultReader, answers: Answers, settings: ApiSettings) 
     @router.get("/rankings/{decision_id:path}", responses=answered(RankingAnswer) | errors, response_class=Response)
     async def ranking(request: Request, decision_id: Id, wait: Wait = "0ms", tenant: str = by_tenant) -> Response:
         """Return the ranking of a decision, which is the id of its request; with `wait`, of one just published."""
-        waiting = min(milliseconds(wait), settings.longest_wait_ms)
+        waiting = waited_ms(wait, settings)
         known = (
             reader.wait_for_ranking(decision_id, waiting, tenant) if waiting else reader.ranking(decision_id, tenant)
         )

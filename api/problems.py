@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from api.answers import Problem
+from api.settings import ApiSettings
 from sinks.base import SinkBusy
 
 MEDIA_TYPE = "application/problem+json"
@@ -63,6 +64,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the problems of a route for its OpenAPI description."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {status: {"description": TITLES[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+
+
+def read_problems(settings: ApiSettings) -> dict[int | str, dict[str, Any]]:
+    """Return the problems of a route that reads something by its key; those of API keys where these are asked for."""
+    return documented(*((401, 403) if settings.api_keys else ()), 404, 422, 503)
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

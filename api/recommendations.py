@@ -7,8 +7,8 @@ from api.access import tenant_of
 from api.answering import Answers, conditional
 from api.answers import DemandAnswer, RecommendationsAnswer
 from api.openapi import answered
-from api.parameters import Id, Wait, milliseconds
-from api.problems import Refused, documented
+from api.parameters import Id, Wait, waited_ms
+from api.problems import Refused, read_problems
 from api.settings import ApiSettings
 from schemas.recommendation_results import ItemDemand, Recommendations
 from sinks.base import ResultReader
@@ -20,7 +20,7 @@ _demand = msgspec.json.Decoder(ItemDemand).decode
 def recommendation_routes(reader: ResultReader, answers: Answers, settings: ApiSettings) -> APIRouter:
     """Return the routes about recommendations that answer from `reader`."""
     router, by_tenant = APIRouter(tags=["recommendations"]), Depends(tenant_of(settings.api_keys))
-    errors = documented(401, 403, 404, 422, 503) if settings.api_keys else documented(404, 422, 503)
+    errors = read_problems(settings)
 
     @router.get(
         "/users/{user:path}/recommendations",
@@ -32,7 +32,7 @@ def recommendation_routes(reader: ResultReader, answers: Answers, settings: ApiS
 
         Expired ones are answered as such: the customer's next event brings new ones.
         """
-        waiting = min(milliseconds(wait), settings.longest_wait_ms)
+        waiting = waited_ms(wait, settings)
         question = (
             reader.wait_for_recommendations(user, waiting, tenant) if waiting else reader.recommendations(user, tenant)
         )

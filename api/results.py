@@ -6,8 +6,8 @@ from api.access import tenant_of
 from api.answering import Answers
 from api.answers import FeaturesAnswer, ModelsAnswer, ScoreAnswer
 from api.openapi import answered
-from api.parameters import Id, Wait, milliseconds
-from api.problems import documented
+from api.parameters import Id, Wait, waited_ms
+from api.problems import read_problems
 from api.settings import ApiSettings
 from sinks.base import ResultReader
 
@@ -15,12 +15,12 @@ from sinks.base import ResultReader
 def result_routes(reader: ResultReader, answers: Answers, settings: ApiSettings) -> APIRouter:
     """Return the routes that answer from `reader`."""
     router, by_tenant = APIRouter(tags=["results"]), Depends(tenant_of(settings.api_keys))
-    errors = documented(401, 403, 404, 422, 503) if settings.api_keys else documented(404, 422, 503)
+    errors = read_problems(settings)
 
     @router.get("/scores/{event_id:path}", responses=answered(ScoreAnswer) | errors, response_class=Response)
     async def score(request: Request, event_id: Id, wait: Wait = "0ms", tenant: str = by_tenant) -> Response:
         """Return the fraud score of an event; with `wait`, of one that was published just now."""
-        waiting = min(milliseconds(wait), settings.longest_wait_ms)
+        waiting = waited_ms(wait, settings)
         question = reader.wait_for_score(event_id, waiting, tenant) if waiting else reader.score(event_id, tenant)
         unknown = f"No score of event {event_id!r}. If it was published just now, ask again with ?wait=2s."
         return await answers.about(request, "score", await question, unknown)
