@@ -3,8 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import msgspec
@@ -18,10 +16,10 @@ from sinks.connection import connect
 from sinks.memory import MemoryValues
 from sinks.progress import PROGRESS, progress_field
 from sinks.serving import Reader, apply, serve
+from tests.api.calls import NOW, calling
 from tests.contracts.results import NOON, features, model_version, record, score
 
 pytestmark = pytest.mark.anyio
-NOW = NOON + 5_000
 NAMES = {"card.1": ("amount", "age", "ratio"), "customer": ("amount", "ratio")}
 
 
@@ -37,13 +35,6 @@ async def values() -> MemoryValues:
         await apply(values, serve(*record(message)))
     await values.hset(PROGRESS, *progress_field("fraud", 0, Progress(NOON, NOW - 40)))
     return values
-
-
-@asynccontextmanager
-async def calling(values: Any, settings: ApiSettings = ApiSettings()) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Reader(values), settings, now=lambda: NOW)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://headrace") as client:
-        yield client
 
 
 @pytest.fixture

@@ -3,26 +3,23 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from api.answers import OfferStatsAnswer, Problem, RankersAnswer, RankingAnswer, Rates
-from api.app import create_app
+from api.answers import OfferStatsAnswer, RankersAnswer, RankingAnswer, Rates
 from api.settings import ApiSettings
 from schemas.offer_results import Ranking
 from sinks.base import Progress
 from sinks.connection import connect
 from sinks.memory import MemoryValues
 from sinks.progress import PROGRESS, progress_field
-from sinks.serving import Reader, apply, serve
+from sinks.serving import apply, serve
+from tests.api.calls import NOW, calling, problem
 from tests.contracts.results import NOON, offer_usage, ranker_version, ranking, record, slot
 
 pytestmark = pytest.mark.anyio
-NOW = NOON + 5_000
 NAMES = {"offer.1": ("weekly_spend", "reward", "age")}
 PATHS = ("/users/ann/offers", "/rankings/d1", "/offers/coffee/stats", "/rankers")
 
@@ -41,22 +38,10 @@ async def values() -> MemoryValues:
     return values
 
 
-@asynccontextmanager
-async def calling(values: Any, settings: ApiSettings = ApiSettings()) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Reader(values), settings, now=lambda: NOW)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://headrace") as client:
-        yield client
-
-
 @pytest.fixture
 async def client(values: MemoryValues) -> AsyncIterator[httpx.AsyncClient]:
     async with calling(values, ApiSettings(feature_names=NAMES)) as client:
         yield client
-
-
-def problem(answer: httpx.Response, status: int) -> str:
-    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
-    return msgspec.json.decode(answer.content, type=Problem).detail
 
 
 @pytest.mark.parametrize("path", ["/users/ann/offers", "/rankings/d1"])

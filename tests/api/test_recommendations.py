@@ -2,25 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from api.answers import DemandAnswer, Problem, RecommendationsAnswer
-from api.app import create_app
-from api.settings import ApiSettings
+from api.answers import DemandAnswer, RecommendationsAnswer
 from sinks.base import Progress
 from sinks.connection import connect
 from sinks.memory import MemoryValues
 from sinks.progress import PROGRESS, progress_field
-from sinks.serving import Reader, apply, serve
+from sinks.serving import apply, serve
+from tests.api.calls import NOW, calling, problem
 from tests.contracts.results import NOON, item_demand, recommendations, record
 
 pytestmark = pytest.mark.anyio
-NOW = NOON + 5_000
 PATHS = ("/users/ann/recommendations", "/items/alien/demand")
 
 
@@ -39,22 +35,10 @@ async def values() -> MemoryValues:
     return values
 
 
-@asynccontextmanager
-async def calling(values: Any, now: int = NOW) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Reader(values), ApiSettings(longest_wait_ms=5_000), now=lambda: now)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://headrace") as client:
-        yield client
-
-
 @pytest.fixture
 async def client(values: MemoryValues) -> AsyncIterator[httpx.AsyncClient]:
     async with calling(values) as client:
         yield client
-
-
-def problem(answer: httpx.Response, status: int) -> str:
-    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
-    return msgspec.json.decode(answer.content, type=Problem).detail
 
 
 async def test_recommendations_are_answered_as_they_were_stored(client: httpx.AsyncClient) -> None:
@@ -70,16 +54,16 @@ async def test_demand_is_answered_as_it_was_stored(client: httpx.AsyncClient) ->
 
 
 async def test_what_holds_no_more_says_so_and_is_no_longer_the_same_answer(values: MemoryValues) -> None:
-    async with calling(values, NOW + 9) as client:
+    async with calling(values, now=NOW + 9) as client:
         fresh = await client.get("/users/ann/recommendations")
-    async with calling(values, NOW + 10) as client:
+    async with calling(values, now=NOW + 10) as client:
         expired = await client.get("/users/ann/recommendations", headers={"If-None-Match": fresh.headers["ETag"]})
     assert (fresh.json()["expired"], expired.status_code, expired.json()["expired"]) == (False, 200, True)
 
 
 async def test_what_the_next_event_brings_holds_again(values: MemoryValues) -> None:
     await apply(values, serve(*record(recommendations("next", event_time=NOW + 20, expires_at=NOW + 60))))
-    async with calling(values, NOW + 30) as client:
+    async with calling(values, now=NOW + 30) as client:
         said = (await client.get("/users/ann/recommendations")).json()
     assert (said["recommendations"]["event_id"], said["expired"]) == ("next", False)
 
