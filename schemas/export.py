@@ -96,8 +96,8 @@ def asyncapi() -> Schema:
 
 def _channel(topic: AnyTopic) -> Schema:
     keeping: Schema = {"cleanup.policy": ["compact"]} if topic.compacted else {"cleanup.policy": ["delete"]}
-    if not topic.compacted:
-        keeping["retention.ms"] = topic.retention_ms
+    if topic.retention_ms:
+        keeping["min.compaction.lag.ms" if topic.compacted else "retention.ms"] = topic.retention_ms
     kafka = {"topic": topic.name, "partitions": topic.partitions, "topicConfiguration": keeping}
     name = topic.model.__name__
     return {

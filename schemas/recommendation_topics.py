@@ -34,4 +34,5 @@ RECOMMENDATIONS: Topic[results.Recommendations] = Topic(
     key=by("user"),
     time=attrgetter("event_time"),
     compacted=True,
+    retention_ms=0,
 )

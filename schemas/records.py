@@ -22,7 +22,7 @@ class Topic(Generic[M]):
 
     `key` and `time` read the partition key (text) and the event time (milliseconds since 1970 UTC) off a message.
     A topic is equal only to itself: each is one constant. `compacted` topics keep the last message of each key and
-    can be read as tables.
+    can be read as tables; of these `retention_ms` says how long every other message is kept, too, for who replays.
     """
 
     name: str

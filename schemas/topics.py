@@ -98,7 +98,12 @@ EXAMPLES: Topic[results.Example] = Topic(
     "examples", results.Example, key=attrgetter("model"), time=attrgetter("matured_at"), retention_ms=30 * DAY
 )
 MODELS: Topic[results.ModelVersion] = Topic(
-    "models", results.ModelVersion, key=attrgetter("model"), time=attrgetter("learned_through"), compacted=True
+    "models",
+    results.ModelVersion,
+    key=attrgetter("model"),
+    time=attrgetter("learned_through"),
+    compacted=True,
+    retention_ms=0,
 )
 MODEL_ORDERS: Topic[results.ModelOrder] = Topic(
     "model-orders",

@@ -128,8 +128,8 @@ def committed_offsets(bootstrap: str, group: str, counts: Mapping[str, int]) -> 
 def configuration(topic: AnyTopic, replication: int) -> dict[str, str]:
     """Return the topic's settings on the cluster. With three replicas or more, all but one must have a record."""
     config = {"cleanup.policy": "compact" if topic.compacted else "delete"}
-    if not topic.compacted:
-        config["retention.ms"] = str(topic.retention_ms)
+    if topic.retention_ms:
+        config["min.compaction.lag.ms" if topic.compacted else "retention.ms"] = str(topic.retention_ms)
     if topic in (MODELS, RANKERS, DEAD_LETTERS):
         config["max.message.bytes"] = str(MODEL_BYTES)
     if replication >= 3:

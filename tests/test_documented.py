@@ -83,7 +83,9 @@ def test_every_topic_is_told_as_it_is_declared(topic: AnyTopic) -> None:
     assert message == f"`{topic.model.__name__}`"
     assert key
     assert int(partitions) == topic.partitions
-    assert kept == ("newest of each key" if topic.compacted else f"{topic.retention_ms // DAY} days")
+    days = f"{topic.retention_ms // DAY} days"
+    everything = f", {days} of all" if topic.retention_ms else ""
+    assert kept == (f"newest of each key{everything}" if topic.compacted else days)
 
 
 def test_no_topic_is_told_that_is_not_there() -> None:

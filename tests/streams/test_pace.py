@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from schemas.topics import MODELS, SCORES, TRANSACTIONS
+from schemas.topics import MODELS, OFFERS, SCORES, TRANSACTIONS
 from streams.commands import topics
 from streams.commands.publish import publish_command
 from streams.publish import Pace
@@ -33,6 +33,7 @@ def test_a_record_is_due_by_rate_and_by_event_time_whichever_is_later(pace: Pace
 
 def test_topics_are_kept_as_declared() -> None:
     assert configuration(TRANSACTIONS, 1) == {"cleanup.policy": "delete", "retention.ms": str(30 * 86_400_000)}
+    assert configuration(OFFERS, 1) == {"cleanup.policy": "compact", "min.compaction.lag.ms": str(7 * 86_400_000)}
     assert configuration(MODELS, 1) == {"cleanup.policy": "compact", "max.message.bytes": str(32 * 1024 * 1024)}
     assert configuration(SCORES, 3)["min.insync.replicas"] == "2"
 
