@@ -18,6 +18,9 @@ DECISION_LIFE = 7 * DAY
 DECISIONS = 16
 """Most decisions of a customer on requests that may still be shown; the oldest go first."""
 
+CHARGES = 32
+"""Most redemptions of a customer that a reversal may still take back; the oldest go first."""
+
 UNASKED = 4
 """Most decisions that nobody asked for, each served until the next one, which are remembered apart from the others."""
 
@@ -42,6 +45,21 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     asked: bool = True
 
 
+class Charge(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A redemption that was counted: the impression it is of, when it was, and what it cost in `unit`."""
+
+    decision: str
+    offer: str
+    at: int
+    cost: float = 0.0
+    unit: str = ""
+
+    def is_reversed_by(self, click: Click) -> bool:
+        """Return whether a reversal is about this redemption: of the decision it names, or else of its offer."""
+        named = click.offer == self.offer if click.decision_id is None else click.decision_id == self.decision
+        return named and click.offer in (None, self.offer) and self.at <= click.time_ms()
+
+
 class LastGood(msgspec.Struct, frozen=True, array_like=True):
     """The newest ranking that a model made of the whole catalogue: when, which version, and the offers with scores."""
 
@@ -52,11 +70,15 @@ class LastGood(msgspec.Struct, frozen=True, array_like=True):
 
 
 class History(msgspec.Struct, array_like=True):
-    """A customer's past with offers; bounded by the catalogue, `DECISIONS`, `UNASKED` and how many clicks are known."""
+    """A customer's past with offers.
+
+    It is bounded by the catalogue, `DECISIONS`, `UNASKED`, `CHARGES` and how many clicks are known.
+    """
 
     had: dict[str, Had] = {}
     decisions: list[Decision] = []
     clicks: Known = msgspec.field(default_factory=Known)
+    charges: list[Charge] = []
 
     def is_new(self, click: Click) -> bool:
         """Return whether a click is not among the last that are remembered; and remember it."""
@@ -85,6 +107,25 @@ class History(msgspec.Struct, array_like=True):
         had = self._of(offer)
         had.redemptions += 1
         had.redeemed_at = time if had.redeemed_at is None else max(time, had.redeemed_at)
+
+    def charge(self, charge: Charge) -> None:
+        """Remember what a redemption cost, so that it can be taken back."""
+        self.charges = [*self.charges[-CHARGES + 1 :], charge]
+
+    def take_back(self, reversal: Click) -> list[Charge]:
+        """Let what a reversal is about be as if it had not been redeemed, and return it: each redemption only once.
+
+        Of an offer whose earlier redemptions are not all remembered the cool-down stays as it was.
+        """
+        taken = [charge for charge in self.charges if charge.is_reversed_by(reversal)]
+        self.charges = [charge for charge in self.charges if not charge.is_reversed_by(reversal)]
+        for charge in taken:
+            self._of(charge.offer).redemptions -= 1
+        for offer in {charge.offer for charge in taken}:
+            had, left = self.had[offer], [charge.at for charge in self.charges if charge.offer == offer]
+            if left or not had.redemptions:
+                had.redeemed_at = max(left, default=None)
+        return taken
 
     def _of(self, offer: str) -> Had:
         if offer not in self.had:

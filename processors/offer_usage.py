@@ -14,19 +14,23 @@ from schemas.topics import OFFERS
 
 
 class Counts(msgspec.Struct, array_like=True, gc=False):
-    """How often an offer was shown, seen and redeemed, and what that has cost in the offer's unit."""
+    """How often an offer was shown, seen and redeemed, and what that has cost in the offer's unit.
+
+    What was taken back is in `reversals`, and no longer in `redemptions` and `spent`.
+    """
 
     impressions: int = 0
     views: int = 0
     redemptions: int = 0
     spent: float = 0.0
+    reversals: int = 0
 
 
 class OfferUsageCounter:
     """Counts what happens with an offer, and says the sums each time: the ranker looks them up for its limits.
 
     An offer is counted from its first entry in the catalogue on, with nothing had of it yet. Every event counts; the
-    ranker says each only once. A cost is of the unit that the offer has when it is redeemed.
+    ranker says each only once. A cost is of the unit that the offer has when it is redeemed; a reversal gives it back.
     """
 
     name = "offer-usage"
@@ -58,6 +62,10 @@ def _more(counts: Counts, event: OfferEvent) -> Counts:
         case "redemption":
             counts.redemptions += 1
             counts.spent = round(counts.spent + event.cost, DECIMALS)
+        case "reversal":
+            counts.reversals += 1
+            counts.redemptions = max(0, counts.redemptions - 1)
+            counts.spent = max(0.0, round(counts.spent - event.cost, DECIMALS))
     return counts
 
 
@@ -72,4 +80,5 @@ def _usage(event: Offer | OfferEvent, time: int, unit: str, counts: Counts) -> O
         spent=counts.spent,
         views=counts.views,
         unit=unit,
+        reversals=counts.reversals,
     )

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable
 from processors.base import Said, Tables
 from processors.last_good import last_good
 from processors.offer_context import Cause, OfferContext, answer, introduce, new_context, pay, show
-from processors.offer_history import Decision
+from processors.offer_history import Charge, Decision
 from processors.offer_ranking import STALE_AFTER, Deciding, Question, RankingMaker
 from processors.offer_risk import RiskLimits, suspect
 from processors.offer_slots import LiveSplit, SlotFiller
-from processors.offer_terms import Terms
 from processors.trial import Trial
 from schemas.events import Click, OfferRequest, Profile, Transaction
 from schemas.keys import keyed
@@ -39,7 +38,8 @@ class OfferRanker:
     An impression of a decision made here is one of its slots shown. One of any other decision is somebody else's: it is
     answered with a ranking of the offers that were active, made before the impression itself is taken in; its
     propensity is the one told, else 1. An impression of an offer that the catalogue does not know, or that the decision
-    has no slot of, changes nothing. What happens with an offer that was shown goes to those who count what it has cost.
+    has no slot of, changes nothing. What happens with an offer that was shown goes to those who count what it has cost;
+    a reversal gives back what the redemptions it takes back had cost, to them and to the customer's own limits.
     """
 
     name = "offers"
@@ -84,6 +84,8 @@ class OfferRanker:
                 said = self._requested(context, message, tables)
             case Click(kind="impression"):
                 said = self._shown(context, message, tables)
+            case Click(kind="reversal"):
+                said = (*_taken_back(context, message), *self._followed(context, message, tables))
             case Click():
                 said = (*self._answered(context, message, tables), *self._followed(context, message, tables))
             case CustomerRisk() | Label():
@@ -146,31 +148,39 @@ class OfferRanker:
             return ()
         said = [] if ours else [Said(RANKINGS, self._rankings.logged(context, click, terms, tables))]
         show(context, decision, terms, time)
-        return (*said, Said(OFFER_EVENTS, _event(click, "impression", terms, decision)))
+        return (*said, _event(click, "impression", Charge(decision, terms.offer, time, unit=terms.unit)))
 
     def _answered(self, context: OfferContext, click: Click, tables: Tables) -> Iterable[Said]:
         shown = answer(context, click)
         terms = None if shown is None else self._rankings.known(keyed(click.tenant, shown.offer), tables[OFFERS])
         if shown is None or terms is None:
             return ()
-        kind: Happened = "view" if click.kind == "view" else "redemption"
-        return (Said(OFFER_EVENTS, _event(click, kind, terms, shown.decision)),)
+        if click.kind == "view":
+            return (_event(click, "view", Charge(shown.decision, terms.offer, click.time_ms(), unit=terms.unit)),)
+        charge = Charge(shown.decision, terms.offer, click.time_ms(), terms.cost, terms.unit)
+        context.history.charge(charge)
+        return (_event(click, "redemption", charge),)
 
 
 def _any_offers(tables: Tables, tenant: str) -> bool:
     return any(offer.tenant == tenant for offer in tables[OFFERS].values())
 
 
-def _event(click: Click, kind: Happened, terms: Terms, decision: str) -> OfferEvent:
-    """Return what happened with an offer that was shown; only a redemption costs."""
-    return OfferEvent(
+def _taken_back(context: OfferContext, reversal: Click) -> Iterable[Said]:
+    return [_event(reversal, "reversal", charge) for charge in context.history.take_back(reversal)]
+
+
+def _event(click: Click, kind: Happened, about: Charge) -> Said:
+    """Say what happened with an offer that was shown; only a redemption costs, and its reversal gives that back."""
+    event = OfferEvent(
         event_id=click.event_id,
         event_time=click.time_ms(),
         tenant=click.tenant,
-        offer=terms.offer,
+        offer=about.offer,
         user=click.user,
         kind=kind,
-        decision=decision,
-        cost=terms.cost if kind == "redemption" else 0.0,
-        unit=terms.unit,
+        decision=about.decision,
+        cost=about.cost,
+        unit=about.unit,
     )
+    return Said(OFFER_EVENTS, event)

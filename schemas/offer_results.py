@@ -97,13 +97,14 @@ class Ranking(Result, frozen=True, kw_only=True):
     good_at: int | None = None
 
 
-Happened = Literal["impression", "view", "redemption"]
+Happened = Literal["impression", "view", "redemption", "reversal"]
 
 
 class OfferEvent(Result, frozen=True, kw_only=True):
     """Something that happened with an offer, sent to those who count for the offer what it has cost.
 
-    `decision` is the ranking it goes back to; `cost` is what a redemption cost, in `unit`.
+    `decision` is the ranking it goes back to; `cost` is what a redemption cost, in `unit`. A reversal takes one
+    redemption back, with what that had cost; a click that takes back several is told once for each of them.
     """
 
     offer: str
@@ -128,7 +129,8 @@ class CustomerRisk(Result, frozen=True, kw_only=True):
 class OfferUsage(Result, frozen=True, kw_only=True):
     """How often an offer has been shown, seen and redeemed, and what that has cost by then, in `unit`.
 
-    `event_id` is that of the event that was counted last.
+    `event_id` is that of the event that was counted last. `redemptions` and `spent` are without those that were taken
+    back; `reversals` is how many these are.
     """
 
     offer: str
@@ -137,6 +139,12 @@ class OfferUsage(Result, frozen=True, kw_only=True):
     spent: float
     views: int = 0
     unit: str = ""
+    reversals: int = 0
+
+    @property
+    def counted(self) -> int:
+        """How many events were counted by then, which orders what is said of an offer: no other count only grows."""
+        return self.impressions + self.views + self.redemptions + 2 * self.reversals
 
 
 class OfferExample(Result, frozen=True, kw_only=True):

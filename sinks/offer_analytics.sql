@@ -146,6 +146,11 @@ ALTER TABLE rewards ADD COLUMN IF NOT EXISTS late Bool DEFAULT false AFTER rewar
 
 ALTER TABLE rewards ADD COLUMN IF NOT EXISTS before Nullable(Float64) AFTER late;
 
+-- What was taken back; a count that orders what is said of an offer has to grow with every event.
+ALTER TABLE offer_usage ADD COLUMN IF NOT EXISTS reversals UInt64 DEFAULT 0 AFTER unit;
+
+ALTER TABLE offer_usage MODIFY COLUMN counted UInt64 DEFAULT impressions + views + redemptions + 2 * reversals;
+
 -- Whose policy decided, in which trial, what another would have put on top, and how far an apprentice agrees.
 ALTER TABLE rankings ADD COLUMN IF NOT EXISTS arm LowCardinality(String) DEFAULT 'champion';
 
@@ -180,7 +185,7 @@ CREATE OR REPLACE VIEW v_ranker_versions AS
 SELECT at AS event_time, learned AS learned_through, * EXCEPT (at, learned, inserted_at) FROM ranker_versions FINAL;
 
 CREATE OR REPLACE VIEW v_offer_usage AS
-SELECT at AS event_time, * EXCEPT (at, counted, inserted_at) FROM offer_usage FINAL;
+SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM offer_usage FINAL;
 
 -- `choices` is how many candidates there were, `highest` the chance that the highest score alone would have chosen this.
 CREATE OR REPLACE VIEW v_slots AS
@@ -209,7 +214,9 @@ FROM v_rankings
 ARRAY JOIN slots AS slot, arrayEnumerate(slots) AS position;
 
 -- Slots that were shown, and what the customer did with their offers within the time to redeem, which begins when a
--- slot is shown. What tells no decision counts for each decision on its offer, as it does in learning.
+-- slot is shown. What tells no decision counts for each decision on its offer, as it does in learning, and what tells
+-- no offer for each slot of its decision. `redeemed` is what no reversal took back, however much later; `reversed` says
+-- that all there was has been taken back.
 CREATE OR REPLACE VIEW v_impressions AS
 WITH
     did AS
@@ -217,6 +224,11 @@ WITH
         SELECT tenant, user, offer, kind, event_time AS at, if(kind = 'impression' AND decision = '', event_id, decision) AS about
         FROM v_events
         WHERE topic = 'clicks' AND offer != ''
+        UNION ALL
+        SELECT e.tenant, e.user, s.offer, e.kind, e.event_time, e.decision
+        FROM v_events AS e
+        INNER JOIN v_slots AS s ON s.tenant = e.tenant AND s.decision = e.decision
+        WHERE e.topic = 'clicks' AND e.offer = '' AND e.decision != '' AND e.kind != 'impression'
     ),
     shown AS
     (
@@ -225,17 +237,17 @@ WITH
     answered AS
     (
         SELECT tenant, user, offer, groupArray((kind, at, about)) AS given FROM did WHERE kind != 'impression' GROUP BY ALL
-    )
+    ),
+    arrayFilter(each -> each.3 IN ('', decision) AND each.2 >= shown_at, given) AS following,
+    arrayFilter(each -> each.2 - shown_at <= window_end - event_time, following) AS in_time
 SELECT
     * EXCEPT given,
-    arrayMap(
-        each -> each.1,
-        arrayFilter(
-            each -> each.3 IN ('', decision) AND each.2 >= shown_at AND each.2 - shown_at <= window_end - event_time,
-            given)) AS answers,
+    arrayMap(each -> each.1, in_time) AS answers,
     has(answers, 'view') AS viewed,
     has(answers, 'click') AS clicked,
-    has(answers, 'redemption') AS redeemed
+    arrayMax(arrayMap(each -> each.2, arrayFilter(each -> each.1 = 'reversal', following))) AS reversed_at,
+    arrayExists(each -> each.1 = 'redemption' AND each.2 > reversed_at, in_time) AS redeemed,
+    has(answers, 'redemption') AND NOT redeemed AS reversed
 FROM v_slots
 INNER JOIN shown USING (tenant, decision, offer)
 LEFT JOIN answered USING (tenant, user, offer);
@@ -249,7 +261,8 @@ SELECT
     countIf(i.decision != '') AS shown,
     countIf(i.viewed) AS viewed,
     countIf(i.clicked) AS clicked,
-    countIf(i.redeemed) AS redeemed
+    countIf(i.redeemed) AS redeemed,
+    countIf(i.reversed) AS reversed
 FROM v_slots AS s
 LEFT JOIN v_impressions AS i ON i.tenant = s.tenant AND i.decision = s.decision AND i.offer = s.offer
 GROUP BY tenant, day, offer;

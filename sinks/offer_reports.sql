@@ -95,8 +95,8 @@ WITH
             tenant,
             offer,
             newest,
-            max(u.spent) AS so_far,
-            maxIf(u.spent, event_time <= newest - INTERVAL 7 DAY) AS a_week_ago,
+            argMax(u.spent, counted) AS so_far,
+            argMaxIf(u.spent, counted, event_time <= newest - INTERVAL 7 DAY) AS a_week_ago,
             any(unit) AS unit
         FROM v_offer_usage AS u
         INNER JOIN newest USING (tenant)
@@ -139,7 +139,8 @@ WITH
             uniqExact(user) AS active,
             countIf(topic = 'transactions') AS payments,
             countIf(kind = 'click') AS clicks,
-            countIf(kind = 'redemption') AS redemptions
+            countIf(kind = 'redemption') AS redemptions,
+            countIf(kind = 'reversal') AS reversals
         FROM v_events
         INNER JOIN firsts USING (tenant, user)
         WHERE topic IN ('transactions', 'clicks')

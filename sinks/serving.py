@@ -104,8 +104,7 @@ def serve(record: AnyRecord, encoded: bytes, keep: Keep = Keep()) -> tuple[Serve
         case Ranking() as ranking:
             return _served_ranking(ranking, encoded, keep)
         case OfferUsage() as usage:
-            counted = usage.impressions + usage.views + usage.redemptions
-            return (Served(usage_key(usage.tenant, usage.offer), encoded, keep.newest_ms, counted),)
+            return (Served(usage_key(usage.tenant, usage.offer), encoded, keep.newest_ms, usage.counted),)
         case RankerVersion() as ranker:
             return _served_version(rankers_key(ranker.tenant), record, encoded, keep)
         case Recommendations() as told:

@@ -147,7 +147,7 @@ def world(customers: int = 60, waves: int = 10, seed: int = 1) -> list[AnyRecord
 def asking_world(customers: int = 25, waves: int = 10, seed: int = 2) -> list[AnyRecord]:
     """Return a stream of requests, each for three offers of which the customer is shown some, with what came of them.
 
-    Some impressions are of other decisions, and some clicks come twice.
+    Some impressions are of other decisions, some clicks come twice, and some redemptions are taken back.
     """
     rng = random.Random(seed)
     happened = [each for user in range(customers) for each in _asking_life(rng, f"u{user}", waves)]
@@ -178,6 +178,8 @@ def _asking_life(rng: random.Random, user: str, waves: int) -> Iterator[Event]:
                 happened = about(kind, at + rng.randrange(1, 40) * HOUR, event_id=f"{kind}-{name}-{number}")
                 if rng.random() < chance:
                     yield from [happened] * rng.choice((1, 1, 2))
+                    if kind == "redemption" and (wave + number) % 4 == 0:
+                        yield about("reversal", happened.time_ms() + HOUR, event_id=f"reversal-{name}-{number}")
         yield payment(at + rng.randrange(1, 60) * HOUR, event_id=f"tx-{name}", user=user)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from processors.offer_usage import OfferUsageCounter
@@ -38,6 +39,32 @@ def test_each_kind_is_counted_apart_and_every_redemption_costs() -> None:
 
 def _redemptions(count: int) -> list[OfferEvent]:
     return [event("redemption", number + 1, cost=0.1) for number in range(count)]
+
+
+def test_a_reversal_gives_back_what_its_redemption_cost_and_never_more_than_there_was() -> None:
+    found = counted(*_redemptions(3), event("reversal", 4, cost=0.1))
+    assert (found.redemptions, found.spent, found.reversals) == (2, 0.2, 1)
+    found = counted(event("redemption", cost=0.1), *(event("reversal", n, cost=0.2) for n in (2, 3)))
+    assert (found.redemptions, found.spent, found.reversals) == (0, 0.0, 2)
+
+
+def test_whatever_happens_the_order_of_counts_is_told_by_them() -> None:
+    events = [
+        event("impression"),
+        *_redemptions(2),
+        event("reversal", 3, 0.1),
+        event("reversal", 3, 0.1),
+        event("view"),
+    ]
+    told = [counted(*events[:n]).counted for n in range(1, len(events) + 1)]
+    assert told == sorted(set(told))
+
+
+def test_counts_from_before_reversals_were_counted_go_on() -> None:
+    codec = state_codec(OfferUsageCounter())
+    task = Task(OfferUsageCounter(), {"coffee": codec.decode(msgspec.msgpack.encode([9, 5, 2, 5.0]))}, {})
+    (said,) = task.step(record(event("reversal", cost=2.5)))
+    assert (said.message.redemptions, said.message.spent, said.message.reversals) == (1, 2.5, 1)
 
 
 def test_counts_restored_go_on() -> None:
@@ -80,6 +107,18 @@ def test_more_stock_is_shown_again() -> None:
     list(engine.step(record(offer(stock=2))))
     (answer,) = engine.step(record(request("d-9", NOON + DAY)))
     assert [slot.offer for slot in answer.message.slots] == ["coffee"]
+
+
+@pytest.mark.parametrize("limit", [{"stock": 3}, {"budget": "7.5", "cost": "2.5"}], ids=["stock", "budget"])
+def test_what_is_taken_back_is_shown_to_somebody_else(limit: dict[str, Any]) -> None:
+    engine = Replay(pipeline())
+    back = click("reversal", NOON + 3 * HOUR, user="u1")
+    again = click("reversal", NOON + 3 * HOUR, user="u1", event_id="again")
+    stream = [record(offer(**limit)), *(each for number in range(3) for each in customer(number))]
+    for each in (*stream, record(back), record(back), record(again)):
+        list(engine.step(each))
+    answers = [said.message for number in (3, 4) for each in customer(number) for said in engine.step(each)]
+    assert [len(each.slots) for each in answers if isinstance(each, Ranking) and not each.shown] == [1, 0]
 
 
 def test_a_new_offer_is_counted_from_nothing_and_a_changed_one_goes_on() -> None:

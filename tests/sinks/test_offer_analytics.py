@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from processors.policy_evaluation import Log, evaluate
-from sinks.analytics import TABLES, AnalyticsSink
+from sinks.analytics import TABLES, AnalyticsSink, create_schema
 from sinks.base import Encoded
 from streams.assembly import offer_pipeline
 from streams.offer_simulator import Customers
@@ -58,6 +58,22 @@ def test_usage_is_kept_as_it_grew(client: Any) -> None:
     assert rows(client, "SELECT impressions FROM v_offer_usage ORDER BY event_time") == [(1,), (2,), (3,)]
 
 
+def test_of_two_redemptions_taken_back_at_once_the_last_count_is_kept(client: Any) -> None:
+    once, twice = (offer_usage(10, event_id="back", redemptions=3 - n, spent=15.0 - 5 * n, reversals=n) for n in (1, 2))
+    keep(client, twice, once, offer_usage(9))
+    asked = "SELECT redemptions, spent, reversals, counted FROM v_offer_usage WHERE event_id = 'back'"
+    assert rows(client, asked) == [(1, 5.0, 2, twice.counted)]
+
+
+def test_a_table_from_before_reversals_were_counted_counts_them(client: Any) -> None:
+    client.command("ALTER TABLE offer_usage MODIFY COLUMN counted UInt64 DEFAULT impressions + views + redemptions")
+    client.command("ALTER TABLE offer_usage DROP COLUMN reversals")
+    keep(client, offer_usage(5))
+    create_schema(client)
+    keep(client, offer_usage(10, reversals=4))
+    assert rows(client, "SELECT reversals, counted FROM v_offer_usage ORDER BY event_time") == [(0, 8), (4, 25)]
+
+
 def test_a_slot_that_was_not_shown_is_no_impression(client: Any) -> None:
     keep(client, ranking(), click("c1", "impression"), click("c2", "impression", offer="tea"))
     assert rows(client, "SELECT offer, position FROM v_impressions") == [("coffee", 1)]
@@ -99,6 +115,33 @@ def test_an_answer_counts_for_its_decision_while_there_is_time(
     keep(client, ranking(), click("c1", "impression", event_time="2018-07-02T12:00:00Z"))
     keep(client, click("c2", "redemption", **told))
     assert rows(client, "SELECT redeemed FROM v_impressions") == [(counted,)]
+
+
+@pytest.mark.parametrize(
+    ("back", "redeemed"),
+    [
+        ({"event_time": "2018-07-04T12:00:00Z"}, False),
+        ({"event_time": "2018-07-03T12:00:00Z"}, False),
+        ({"event_time": "2018-08-30T12:00:00Z", "decision_id": None}, False),
+        ({"event_time": "2018-07-04T12:00:00Z", "offer": None}, False),
+        ({"event_time": "2018-07-04T12:00:00Z", "offer": None, "decision_id": "other"}, True),
+        ({"event_time": "2018-07-03T11:59:59Z"}, True),
+        ({"event_time": "2018-07-04T12:00:00Z", "decision_id": "other"}, True),
+        ({"event_time": "2018-07-04T12:00:00Z", "user": "bob"}, True),
+    ],
+)
+def test_what_a_reversal_took_back_is_not_redeemed(client: Any, back: dict[str, Any], redeemed: bool) -> None:
+    keep(client, ranking(), click("c1", "impression", event_time="2018-07-02T12:00:00Z"))
+    keep(client, click("c2", "redemption", event_time="2018-07-03T12:00:00Z"), click("c3", "reversal", **back))
+    assert rows(client, "SELECT redeemed, reversed FROM v_impressions") == [(redeemed, not redeemed)]
+    assert rows(client, "SELECT sum(redeemed), sum(reversed) FROM offer_funnel") == [(redeemed, not redeemed)]
+
+
+def test_what_is_redeemed_again_after_a_reversal_stands(client: Any) -> None:
+    keep(client, ranking(), click("c1", "impression", event_time="2018-07-02T12:00:00Z"))
+    for hour, kind in enumerate(("redemption", "reversal", "redemption")):
+        keep(client, click(f"c-{hour}", kind, event_time=f"2018-07-03T{12 + hour}:00:00Z"))
+    assert rows(client, "SELECT redeemed, reversed FROM v_impressions") == [(True, False)]
 
 
 def test_policies_are_worth_what_the_evaluation_says(client: Any) -> None:

@@ -101,20 +101,30 @@ def test_a_budget_is_spent_ahead_of_its_plan_or_behind_it(client: Any) -> None:
     ]
 
 
+def test_a_budget_has_again_what_was_taken_back(client: Any) -> None:
+    keep(client, entry("coffee", budget="100.00", starts=text(NOON), ends=text(NOON + 10 * DAY)))
+    for n, (spent, back) in enumerate([(60.0, 0), (80.0, 0), (30.0, 1)]):
+        keep(
+            client,
+            offer_usage(10, "coffee", spent=spent, reversals=back, event_id=f"e{n}", event_time=NOON + n, views=n),
+        )
+    assert rows(client, "SELECT spent, share FROM budget_pacing") == [(30.0, 0.3)]
+
+
 def test_cohorts_are_customers_by_their_first_week_and_what_they_do_after_it(client: Any) -> None:
     chance, done, messages = random.Random(6), defaultdict(list), []
     for n in range(400):
         user, day, kind = (
             f"u{chance.randrange(40)}",
             chance.randrange(60),
-            chance.choice(("pay", "click", "redemption")),
+            chance.choice(("pay", "click", "redemption", "reversal")),
         )
         at = NOON + day * DAY
         done[user].append((at, kind))
         about = {"event_time": text(at), "user": user}
         messages.append(transaction(f"e{n}", **about) if kind == "pay" else click(f"e{n}", kind, **about))
     keep(client, *messages)
-    expected: dict[tuple[date, int], list[Any]] = defaultdict(lambda: [set(), 0, 0, 0])
+    expected: dict[tuple[date, int], list[Any]] = defaultdict(lambda: [set(), 0, 0, 0, 0])
     sizes: dict[date, int] = defaultdict(int)
     for user, events in done.items():
         first = min(at for at, _ in events)
@@ -124,8 +134,9 @@ def test_cohorts_are_customers_by_their_first_week_and_what_they_do_after_it(cli
         for at, kind in events:
             week = expected[monday, (at - first) // (7 * DAY)]
             week[0].add(user)
-            week[1 + ("pay", "click", "redemption").index(kind)] += 1
-    asked = "SELECT cohort, week, customers, active, payments, clicks, redemptions, retention FROM cohorts ORDER BY ALL"
+            week[1 + ("pay", "click", "redemption", "reversal").index(kind)] += 1
+    counts = "payments, clicks, redemptions, reversals"
+    asked = f"SELECT cohort, week, customers, active, {counts}, retention FROM cohorts ORDER BY ALL"
     assert rows(client, asked) == [
         (cohort, week, sizes[cohort], len(users), *counts, pytest.approx(len(users) / sizes[cohort]))
         for (cohort, week), (users, *counts) in sorted(expected.items())
