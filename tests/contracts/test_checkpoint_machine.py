@@ -195,7 +195,7 @@ def in_memory(store: type[MemoryStore]) -> Opened:
 
 
 def test_no_crash_and_no_zombie_changes_what_comes_out() -> None:
-    hold(CheckpointMachine, in_memory(MemoryStore), max_examples=300, stateful_step_count=30)
+    hold(CheckpointMachine, in_memory(MemoryStore), max_examples=2_000, stateful_step_count=30)
 
 
 def test_nor_do_they_on_redis(redis_url: str) -> None:
@@ -206,7 +206,7 @@ def test_nor_do_they_on_redis(redis_url: str) -> None:
         yield RedisStore(client)
         await client.aclose()
 
-    hold(CheckpointMachine, opened, max_examples=40, stateful_step_count=40)
+    hold(CheckpointMachine, opened, max_examples=100, stateful_step_count=40)
 
 
 class RestartMachine(CheckpointMachine):
