@@ -11,7 +11,7 @@ from processors.definitions import Feature
 from processors.features import FeatureSet
 from processors.offer_habits import Habits
 from processors.offer_history import History, LastGood
-from processors.offer_risk import Suspicion
+from processors.offer_risk import Barred, Suspicion
 from processors.offer_tallies import PRIOR, Shown, Tally
 from processors.offer_terms import Terms
 from processors.past import Known
@@ -97,7 +97,8 @@ class Cause(msgspec.Struct, array_like=True):
 class OfferContext(msgspec.Struct):
     """Everything kept about one customer for choosing offers; bounded by the windows, `SHOWN` and the catalogue.
 
-    `ranked_at` is when the last ranking was made; `due` is when the next one is, after what happened last, the `cause`.
+    `ranked_at` is when the last ranking was made; `due` is when the next one is, after what happened last, the `cause`,
+    or when the customer is `barred` no longer.
     """
 
     trails: list[Trail]
@@ -116,6 +117,7 @@ class OfferContext(msgspec.Struct):
     cause: Cause | None = None
     suspicions: list[Suspicion] = []
     good: LastGood | None = None
+    barred: Barred | None = None
     habits: Habits = msgspec.field(default_factory=Habits)
 
 

@@ -1,5 +1,6 @@
 """Risk: how likely it is that a customer's offers are abused, from the fraud scores and alerts of their payments."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import msgspec
@@ -22,6 +23,17 @@ class Suspicion(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 Suspicions = list[Suspicion]
+
+FADED = 64
+"""Half-lives after which the most likely suspicion is lost in rounding."""
+
+
+class Barred(msgspec.Struct, frozen=True, array_like=True):
+    """Who is shown no offer, and the moment from which they are again unless anything else happens."""
+
+    until: int
+    tenant: str
+    user: str
 
 
 def suspect(suspicions: Suspicions, told: CustomerRisk | Label) -> None:
@@ -64,6 +76,16 @@ class RiskLimits:
         """Return whether the customer is shown no offer at `time`."""
         held = any(each.alert and time < each.at + self.hold for each in suspicions)
         return held or self.abuse(suspicions, time) >= self.bar
+
+    def free_at(self, suspicions: Suspicions, time: int) -> int:
+        """Return the first moment after `time` at which the customer is barred no longer, by what is known now.
+
+        A bar that has ended does not begin again by itself: the moment is found by bisection, to the millisecond.
+        """
+        longest = max(self.hold, FADED * self.half_life)
+        last = max((each.at + longest for each in suspicions), default=time)
+        moments = range(time + 1, max(time, last) + 2)
+        return moments[bisect_left(moments, True, key=lambda at: not self.bars(suspicions, at))]
 
     def loss(self, suspicions: Suspicions, time: int) -> float:
         """Return how many times its cost an offer shown now is expected to lose to abuse."""

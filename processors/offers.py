@@ -7,7 +7,7 @@ from processors.last_good import last_good
 from processors.offer_context import Cause, OfferContext, answer, introduce, new_context, pay, show
 from processors.offer_history import Charge, Decision
 from processors.offer_ranking import STALE_AFTER, Deciding, Question, RankingMaker
-from processors.offer_risk import RiskLimits, suspect
+from processors.offer_risk import Barred, RiskLimits, suspect
 from processors.offer_slots import LiveSplit, SlotFiller
 from processors.trial import Trial
 from schemas.events import Click, OfferRequest, Profile, Transaction
@@ -33,7 +33,9 @@ class OfferRanker:
     is, after the last of what happened by then. A throttle of 0 is for none but requests.
 
     Risky payments and their labels change how much the customer is suspected of abuse. When that bars their offers, or
-    bars them no longer, rankings that nobody asked for are made anew at once: see RiskLimits.
+    bars them no longer, rankings that nobody asked for are made anew at once, and so they are at the moment at which a
+    bar ends by itself, as `user@milliseconds`: see RiskLimits. A ranking made meanwhile for any other reason takes the
+    place of one that is awaited after an event, which it knows.
 
     An impression of a decision made here is one of its slots shown. One of any other decision is somebody else's: it is
     answered with a ranking of the offers that were active, made before the impression itself is taken in; its
@@ -72,7 +74,7 @@ class OfferRanker:
         """Return the customer's next context and what is said: rankings, and what happened with an offer."""
         message = record.message
         if isinstance(message, Due):
-            return state, () if state is None else self._unasked(state, message.at, "due", tables)
+            return state, () if state is None else self._waited(state, message.at, tables)
         context = state or new_context(record.time)
         match message:
             case Transaction():
@@ -107,25 +109,45 @@ class OfferRanker:
         context.cause = Cause(event.event_id, event.tenant, event.user)
         if ranked_at is None or time >= ranked_at + self._throttle:
             return self._unasked(context, time, "event", tables)
-        context.due = ranked_at + self._throttle
+        self._wait(context)
         return ()
 
     def _suspected(
         self, context: OfferContext, told: CustomerRisk | Label, record: AnyRecord, tables: Tables
     ) -> Iterable[Said]:
-        time, before = record.time, context.suspicions.copy()
-        suspect(context.suspicions, told)
-        changed = self._risk.bars(before, time) != self._risk.bars(context.suspicions, time)
-        if not changed or not self._throttle or context.ranked_at is None:
+        ranked_at = context.ranked_at
+        if not self._throttle or ranked_at is None:
+            suspect(context.suspicions, told)
             return ()
         # What is read as the newest of two rankings of one millisecond is anybody's guess.
-        time = max(time, context.ranked_at + 1)
-        context.cause = Cause(record.id, told.tenant, told.user)
+        time = max(record.time, ranked_at + 1)
+        before = self._risk.bars(context.suspicions, time)
+        suspect(context.suspicions, told)
+        if before != self._risk.bars(context.suspicions, time):
+            context.cause = Cause(record.id, told.tenant, told.user)
+            return self._unasked(context, time, "risk", tables)
+        if before:
+            context.barred = Barred(self._risk.free_at(context.suspicions, time), told.tenant, told.user)
+            self._wait(context)
+        return ()
+
+    def _wait(self, context: OfferContext) -> None:
+        """Note when the next ranking is due: after what happened last, or when the customer is barred no longer."""
+        after = None if context.cause is None or context.ranked_at is None else context.ranked_at + self._throttle
+        until = None if context.barred is None else context.barred.until
+        context.due = min((at for at in (after, until) if at is not None), default=None)
+
+    def _waited(self, context: OfferContext, time: int, tables: Tables) -> Iterable[Said]:
+        barred = context.barred
+        if barred is None or time < barred.until:
+            return self._unasked(context, time, "due", tables)
+        context.barred, context.cause = None, Cause(f"{barred.user}@{time}", barred.tenant, barred.user)
         return self._unasked(context, time, "risk", tables)
 
     def _unasked(self, context: OfferContext, time: int, trigger: Trigger, tables: Tables) -> Iterable[Said]:
-        cause, context.cause, context.due = context.cause, None, None
+        cause, context.cause = context.cause, None
         if cause is None or context.history.decision(cause.decision, time) is not None:
+            self._wait(context)
             return ()
         return self._ranked(context, Question(cause.decision, time, cause.tenant, cause.user, trigger=trigger), tables)
 
@@ -135,8 +157,16 @@ class OfferRanker:
         offers, asked = tuple(slot.offer for slot in ranking.slots), question.trigger == "request"
         context.history.decide(Decision(question.decision, question.time, offers, asked))
         context.ranked_at = max(question.time, context.ranked_at or question.time)
-        context.due = context.cause = None
+        context.cause, context.barred = None, self._barred(context, question)
+        self._wait(context)
         return (Said(RANKINGS, ranking),)
+
+    def _barred(self, context: OfferContext, question: Question) -> Barred | None:
+        """Return until when the newest ranking is empty for the customer's risk, where that is to be followed up."""
+        known, time = context.suspicions, context.ranked_at
+        if not self._throttle or time is None or not self._risk.bars(known, time):
+            return None
+        return Barred(self._risk.free_at(known, time), question.tenant, question.user)
 
     def _shown(self, context: OfferContext, click: Click, tables: Tables) -> Iterable[Said]:
         time, decision = click.time_ms(), click.decision_id or click.event_id

@@ -70,7 +70,7 @@ class Ranking(Result, frozen=True, kw_only=True):
 
     `shown` says that somebody else decided, as an impression told: the one slot has what was shown, and
     `policy` is "logged". `trigger` says what it was made after: the decision's id is that of the request, of the event
-    of the customer's own, or of what was said of its risk.
+    of the customer's own, or of what was said of its risk; `user@time` where a risk was over by itself at that time.
 
     `arm` is whose policy decided. `trial` names the comparison of champion and challenger that the decision is part of,
     "" for none, and `shadow` is then what the other arm would have put on top. `agreement` is that of a model which
