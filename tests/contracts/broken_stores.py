@@ -28,10 +28,13 @@ class RestartedStore(MemoryStore):
 
 
 class Unfenced(MemoryStore):
-    """Takes commits of whichever epoch."""
+    """Takes commits and notes of whichever epoch."""
 
     async def commit(self, task: str, epoch: int, commit: Commit) -> None:
         await super().commit(task, self._tasks[task].epoch, commit)
+
+    async def note(self, task: str, epoch: int, attempt: Attempt) -> None:
+        await super().note(task, self._tasks[task].epoch, attempt)
 
 
 class Forgetful(MemoryStore):

@@ -95,7 +95,7 @@ def accepted(outputs: list[bytes]) -> list[Said]:
 class Owner:
     """A process that follows the protocol: claim, produce the stored outbox, then take, commit, produce, take, …
 
-    It notes the first batch after a claim before it steps it, and each record that it steps alone.
+    It notes the batches soon after a claim before it steps them, and each record that it steps alone.
     """
 
     def __init__(self, store: Store, world: World) -> None:
@@ -108,6 +108,7 @@ class Owner:
         self.epoch: int | None = None
         self.sequence = 0
         self.next_offset = 0
+        self.taken = 0
         self.states: dict[str, Count | None] = {}
         self.outbox: list[bytes] = []
         self.prepared: Commit | None = None
@@ -153,7 +154,8 @@ class Owner:
                 return
             self.states[record.key], more = step(self.states[record.key], offset, record, self.world.model)
             said += more
-        self.next_offset += len(batch)
+        self.taken = len(batch)
+        self.next_offset += self.taken
         self.prepared = self._commit({record.key: self.states[record.key] for record in batch}, said)
 
     async def commit(self, prepared: Commit) -> None:
@@ -161,7 +163,7 @@ class Owner:
         assert self.epoch is not None
         await self.store.commit(TASK, self.epoch, prepared)
         self.sequence, self.prepared = prepared.sequence, None
-        self.suspicion.passed(1)
+        self.suspicion.passed(self.taken)
         self.outbox = prepared.outbox.split(b"\n")
 
     async def _read_through(self, keys: list[str]) -> None:

@@ -117,11 +117,41 @@ def test_who_was_killed_twice_at_one_record_alone_costs_that_record() -> None:
     assert letters(house) == [0]
 
 
-def test_only_the_first_batch_after_a_claim_is_noted() -> None:
+def test_after_a_claim_batches_are_noted_until_as_many_records_as_a_batch_has_are_committed() -> None:
     suspicion = Suspicion(100)
-    suspicion.claimed(None)
-    assert suspicion.attempt(HERE, 5) == Attempt(1)
+    suspicion.claimed(Attempt(1))
+    for offset in range(5, 105, 25):
+        assert suspicion.attempt(HERE, offset) == Attempt(2)
+        suspicion.passed(25)
     assert suspicion.attempt(HERE, 105) is None
+
+
+async def lived_on_less_and_less(house: House, deadly: int) -> int:
+    """Run owner after owner, each of which gets half as many records at a time as the last; return how many died."""
+    for deaths in range(20):
+        few = max(1, 8 >> deaths)
+        lane = Lane(Mortal({deadly}), 0, house.surroundings())
+        first = (await lane.claim()).get(HERE, -1) + 1
+        known = lane.suspicion.deadly("visits")
+        items = [letter_of(item) if item.offset in known else item for item in house.logs["visits"][first:]]
+        running = asyncio.create_task(lane.run())
+        for at in range(0, len(items), few):
+            lane.put("visits", arriving := items[at : at + few])
+            while not running.done() and lane.offsets.get(HERE, -1) < arriving[-1].offset:
+                await asyncio.sleep(0)
+        lane.stop()
+        try:
+            await running
+        except Died:
+            continue
+        return deaths
+    raise AssertionError("they die for ever")
+
+
+def test_owners_that_commit_a_little_before_they_die_are_counted_too() -> None:
+    house = House(logs([(f"v{n}", n) for n in range(26)]), batch=30)
+    assert asyncio.run(asyncio.wait_for(lived_on_less_and_less(house, 23), DEADLINE)) <= 1 + DEATHS + ALONE
+    assert letters(house) == [23]
 
 
 def test_records_are_stepped_alone_once_owners_have_died_at_their_first_batch() -> None:
