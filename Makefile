@@ -36,9 +36,11 @@ bench: $(filter $(LOCAL_UV),$(UV)) ## every benchmark beside its peers
 	$(UV) sync --frozen --all-groups
 	$(RUN) headrace bench all $(ARGS)
 
-chaos: sync ## every fault drill: 50 seeds of the failpoints, 10 of the others; goes on where it was broken off
+chaos: sync ## every fault drill: 50 seeds of the failpoints, 10 of the others, one soak; goes on where it was broken off
 	$(RUN) headrace chaos run kill-worker --seeds 50 --resume $(ARGS)
-	$(RUN) headrace chaos run --seeds 10 --resume $(ARGS)
+	$(RUN) headrace chaos run --without kill-worker --without soak --seeds 10 --resume $(ARGS)
+	$(RUN) headrace chaos run soak --seeds 1 --resume $(ARGS)
+	$(RUN) headrace chaos table
 
 services-up: sync ## a real Kafka broker, Redis and ClickHouse engine, in .headrace/
 	$(RUN) headrace services up $(ARGS)

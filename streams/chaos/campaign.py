@@ -8,6 +8,7 @@ from random import Random
 import msgspec
 
 from streams.chaos.drill import Plan, run
+from streams.chaos.launching import Launch, from_nothing, prepared
 from streams.chaos.recordings import recorded
 from streams.chaos.scenarios import Scenario
 from streams.chaos.stage import own_stage
@@ -18,9 +19,27 @@ WORKER = {
     "label_window": "3d",
     "publish_every": "100",
     "batch": "100",
-    "session_timeout": "6s",
     "stalled_after": "30s",
 }
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much time drills take: within how many seconds a stream is published, and when a worker is missed.
+
+    `launch` returns what starts their workers.
+    """
+
+    seconds: float
+    session: str
+    launch: Callable[[], Launch]
+
+
+THOROUGH = Pace(6.0, "6s", lambda: from_nothing)
+"""Workers start as in earnest, and are missed as soon as brokers allow without being told otherwise."""
+
+SHORT = Pace(2.0, "3s", prepared)
+"""Nothing is waited for that proves nothing; recovery is shorter than it can be in earnest."""
 
 Tell = Callable[[str, int, int], None]
 """Told before each drill: which it is, how many are done, and how many there are to do."""
@@ -30,7 +49,8 @@ Tell = Callable[[str, int, int], None]
 class Campaign:
     """What to run: `seeds` drills of each scenario, over `events` records each, noted in `folder`.
 
-    With `resume`, what the notes there tell already is not run again.
+    With `resume`, what the notes there tell already is not run again. Notes of another `pace` than THOROUGH
+    should be in a folder of their own, for recovery is not comparable.
     """
 
     scenarios: Sequence[Scenario]
@@ -38,6 +58,7 @@ class Campaign:
     events: int
     folder: Path
     resume: bool = False
+    pace: Pace = THOROUGH
 
     def run(self, tell: Tell) -> list[Result]:
         """Run all drills that are missing and return the result of each scenario. Raises ServiceFailed."""
@@ -47,10 +68,11 @@ class Campaign:
         known = notes.read()
         missing = [drill for drill in self.drills() if self._named(*drill) not in known]
         if missing:
+            launch = self.pace.launch()
             with own_stage() as stage:
                 for number, (scenario, seed) in enumerate(missing):
                     tell(f"{scenario.name}, seed {seed}", number, len(missing))
-                    verdict = run(self._plan(scenario, seed), stage)
+                    verdict = run(self._plan(scenario, seed, launch), stage)
                     notes.add(verdict, self.events)
                     known[self._named(scenario, seed)] = verdict
         return [
@@ -71,7 +93,7 @@ class Campaign:
     def _named(self, scenario: Scenario, seed: int) -> tuple[str, int, int]:
         return scenario.name, seed, self.events
 
-    def _plan(self, scenario: Scenario, seed: int) -> Plan:
+    def _plan(self, scenario: Scenario, seed: int, launch: Launch) -> Plan:
         records = recorded(seed, self.events)
         return Plan(
             scenario.name,
@@ -79,7 +101,9 @@ class Campaign:
             scenario.recording(records, Random(seed)),
             scenario.fault,
             scenario.forgetful,
-            WORKER,
+            WORKER | {"session_timeout": self.pace.session},
+            launch,
+            self.pace.seconds,
             self.folder / "logs" / f"{scenario.name}-{seed}",
         )
 

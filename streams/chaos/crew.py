@@ -1,9 +1,7 @@
 """The workers of a drill, as processes: started, held still, killed, and started again when they end by themselves."""
 
-import os
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from streams.chaos.footprint import Use, use_of
+from streams.chaos.launching import Child, Launch
 from streams.services.ports import free_port
 
 STOP_SECONDS = 30.0
@@ -28,7 +27,7 @@ class CrewLost(RuntimeError):
 class Member:
     """One worker process, and where it tells its metrics."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Child
     port: int
     log: Path
     dismissed: bool = False
@@ -58,6 +57,7 @@ class Crew:
 
     environment: Mapping[str, str]
     folder: Path
+    launch: Launch
     members: list[Member] = field(default_factory=list)
     endings: Counter[int] = field(default_factory=Counter)
     fenced: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -77,16 +77,8 @@ class Crew:
         port = free_port()
         log = self.folder / f"worker-{len(self.members)}.log"
         own = {f"HEADRACE_{name.upper()}": value for name, value in settings.items()}
-        environment = os.environ | dict(self.environment) | {"HEADRACE_METRICS_PORT": str(port)} | own
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "streams.chaos.hand", str(skew_seconds)],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+        variables = dict(self.environment) | {"HEADRACE_METRICS_PORT": str(port)} | own
+        process = self.launch(variables, log, skew_seconds)
         member = Member(process, port, log)
         self.members.append(member)
         return member
@@ -118,11 +110,11 @@ class Crew:
         Raises CrewLost when they end again and again.
         """
         for member in self.members:
-            if not member.running and not member.dismissed:
+            if not member.dismissed and (status := member.process.poll()) is not None:
                 member.dismissed = True
-                self.endings[member.process.returncode] += 1
+                self.endings[status] += 1
                 if self.endings.total() > MOST_ENDINGS:
-                    raise CrewLost(f"workers end again and again, the last one with {member.process.returncode}")
+                    raise CrewLost(f"workers end again and again, the last one with {status}")
                 self.start()
 
     def has_work(self, member: Member) -> bool:

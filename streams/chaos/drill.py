@@ -22,6 +22,7 @@ from streams.chaos.crew import Crew, CrewLost, Member
 from streams.chaos.evidence import Kept, Marks, Place, Said, States, closing_log, gather, inputs
 from streams.chaos.explained import unexplained
 from streams.chaos.footprint import Footprint, footprint
+from streams.chaos.launching import Launch
 from streams.chaos.ledger import Letter, Publishing
 from streams.chaos.stage import Stage
 from streams.chaos.upgrade import Upgrade, UpgradedReplay, upgraded
@@ -35,7 +36,6 @@ from streams.sealing import Seal
 from streams.settings import Settings
 from streams.state_codec import state_codec
 
-STREAM_SECONDS = 6.0
 BEGINNING = 0.1
 FINISH_SECONDS = 90.0
 ASK_SECONDS = 2.0
@@ -131,7 +131,11 @@ class Drill:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a drill is made of; see Scenario. `worker` are the settings of all workers, as an operator spells them."""
+    """What a drill is made of; see Scenario.
+
+    `worker` are the settings of all workers, as an operator spells them, and `launch` starts them. Where nothing holds
+    the stream up it is published within so many `seconds`.
+    """
 
     scenario: str
     seed: int
@@ -139,6 +143,8 @@ class Plan:
     fault: Callable[[Drill], None]
     forgetful: bool
     worker: Mapping[str, str]
+    launch: Launch
+    seconds: float
     logs: Path
 
 
@@ -178,9 +184,9 @@ def _staged(plan: Plan, stage: Stage) -> Iterator[Drill]:
     with ExitStack() as stack:
         kept, watched = stack.enter_context(Kept(stage.redis)), stack.enter_context(Kept(stage.redis))
         marks, seen = (stack.enter_context(Marks(stage.kafka, settings.group, inputs(pipeline))) for _ in range(2))
-        crew = stack.enter_context(Crew(variables, plan.logs))
+        crew = stack.enter_context(Crew(variables, plan.logs, plan.launch))
         watch = stack.enter_context(Watch(watched, seen, crew, tasks_of(pipeline), plan.forgetful))
-        rate = len(plan.letters) / STREAM_SECONDS
+        rate = len(plan.letters) / plan.seconds
         publishing = stack.enter_context(Publishing(stage.kafka, plan.letters, rate))
         yield Drill(stage, settings, plan.seed, Random(plan.seed), crew, publishing, watch, kept, marks)
 

@@ -22,6 +22,7 @@ from streams.services.supervisor import Part, down, status, up
 from streams.topic_admin import renew_topics
 
 SECONDS = 30.0
+SHORTEST_SESSION = "group.min.session.timeout.ms=1000\n"
 POLL_SECONDS = 0.05
 
 
@@ -127,7 +128,7 @@ def own_stage() -> Iterator[Stage]:
         inner = free_port()
         detour = Detour(inner, free_port(avoid=inner))
         (folder / Part.KAFKA).mkdir()
-        (folder / Part.KAFKA / OWN_PROPERTIES).write_text(detour.properties())
+        (folder / Part.KAFKA / OWN_PROPERTIES).write_text(detour.properties() + SHORTEST_SESSION)
         found = up(folder, (Part.KAFKA, Part.REDIS))
         yield Stage(folder, found.kafka or "", found.redis or "", detour)
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from streams.chaos.campaign import Campaign, Tell
+from streams.chaos.campaign import SHORT, THOROUGH, Campaign, Tell
 from streams.chaos.scenarios import SCENARIOS, Scenario
 from streams.chaos.verdict import Result
 from streams.commands.screen import told_plainly
@@ -24,15 +24,25 @@ from streams.settings import Settings
 commands = typer.Typer(help="Break real processes on purpose, and see that every promise holds.", no_args_is_help=True)
 
 
+EVENTS = 2_000
+SHORT_EVENTS = 400
+
+
 class UnknownScenario(ValueError):
-    """A name that no scenario has."""
+    """A name that no scenario has, or no name at all."""
 
 
 @commands.command("run")
 def run_command(
     scenarios: Annotated[list[str] | None, typer.Argument(help="Which of them; all when none is named.")] = None,
     seeds: Annotated[int, typer.Option(help="Drills of each scenario.", min=1)] = 1,
-    events: Annotated[int, typer.Option(help="Records published in each drill.", min=200)] = 2_000,
+    events: Annotated[
+        int | None, typer.Option(help="Records published in each drill; 2,000, or 400 of short ones.", min=200)
+    ] = None,
+    without: Annotated[list[str] | None, typer.Option(help="A scenario to leave out; may be repeated.")] = None,
+    short: Annotated[
+        bool, typer.Option("--short", help="Drills that are over soon: short streams, workers that start at once.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the results there are and go on.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
@@ -40,7 +50,8 @@ def run_command(
     # What it has started is ended by SIGTERM too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with told_plainly(UnknownScenario, ServiceFailed):
-        campaign = Campaign(chosen(scenarios or []), seeds, events, Settings().folder / "chaos", resume)
+        number, pace = events or (SHORT_EVENTS if short else EVENTS), SHORT if short else THOROUGH
+        campaign = Campaign(chosen(scenarios or [], without or []), seeds, number, _folder(short), resume, pace)
         with _silent() if as_json else _shown() as tell:
             results = campaign.run(tell)
     if as_json:
@@ -52,8 +63,8 @@ def run_command(
 
 @commands.command("table")
 def table_command() -> None:
-    """Print the results that are kept, of all runs so far, as a Markdown table."""
-    campaign = Campaign(tuple(SCENARIOS.values()), 1, 1, Settings().folder / "chaos")
+    """Print the results that are kept, of all runs so far but short ones, as a Markdown table."""
+    campaign = Campaign(tuple(SCENARIOS.values()), 1, 1, _folder(short=False))
     typer.echo("| scenario | seeds | lost | doubled | state mismatches | fenced | recovery p50 | max | |")
     typer.echo("|---|---|---|---|---|---|---|---|---|")
     for result in campaign.kept():
@@ -69,11 +80,21 @@ def list_command() -> None:
     Console().print(table)
 
 
-def chosen(names: Sequence[str]) -> list[Scenario]:
-    """Return the scenarios of these names, all for none. Raises UnknownScenario, which tells the known ones."""
-    if unknown := [name for name in names if name not in SCENARIOS]:
+def chosen(names: Sequence[str], without: Sequence[str] = ()) -> list[Scenario]:
+    """Return the scenarios of these names, all for none, but for some.
+
+    Raises UnknownScenario, which tells the known ones, and where none is left.
+    """
+    if unknown := [name for name in (*names, *without) if name not in SCENARIOS]:
         raise UnknownScenario(f"there is no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
-    return [SCENARIOS[name] for name in dict.fromkeys(names or SCENARIOS)]
+    left = [SCENARIOS[name] for name in dict.fromkeys(names or SCENARIOS) if name not in without]
+    if not left:
+        raise UnknownScenario(f"no scenario is left without {', '.join(without)}")
+    return left
+
+
+def _folder(short: bool) -> Path:
+    return Settings().folder / ("chaos-short" if short else "chaos")
 
 
 @contextmanager

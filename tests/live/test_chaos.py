@@ -1,12 +1,15 @@
-"""`headrace chaos run`, short: what it tells, what it keeps, and that the promises hold under a few of its faults."""
+"""`headrace chaos run`: what it tells, what it keeps, and that every promise holds under every fault, in short."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from streams.chaos.scenarios import SCENARIOS
+from streams.commands.chaos import chosen
 from streams.main import app
 
 EVENTS = "400"
@@ -35,21 +38,47 @@ def test_the_scenarios_are_listed() -> None:
     assert all(name in told.stdout for name in SCENARIOS)
 
 
+@pytest.fixture(scope="module")
+def short(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
+    """Every scenario once, in its short form; and what that has told, by scenario."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADRACE_FOLDER", str(tmp_path_factory.mktemp("short")))
+        rows = json.loads(run("--short", "--json").stdout)
+        yield {row["scenario"]: row for row in rows}
+
+
 @pytest.mark.live
-def test_promises_hold_and_what_is_done_is_not_done_again(kafka: str, folder: Path) -> None:
-    names = ["kill-worker", "poison"]
-    told = run(*names, "--events", EVENTS, "--json")
-    rows = json.loads(told.stdout)
-    assert told.exit_code == 0, rows
-    assert [row["scenario"] for row in rows] == names
-    for row in rows:
-        assert tuple(row)[: len(FIELDS)] == FIELDS
-        assert (row["seeds"], row["lost"], row["doubled"], row["state_mismatch"], row["ok"]) == (1, 0, 0, 0, True)
-        assert 0 < row["recovery_s_p50"] <= row["recovery_s_max"]
-    assert not any((folder / "logs").iterdir())
-    again = run(*names, "--events", EVENTS, "--resume")
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_promise_holds_under(scenario: str, short: dict[str, dict[str, Any]]) -> None:
+    row = short[scenario]
+    assert tuple(row)[: len(FIELDS)] == FIELDS
+    assert row["ok"], row["broken"]
+    assert (row["seeds"], row["lost"], row["doubled"], row["state_mismatch"]) == (1, 0, 0, 0)
+    assert 0 < row["recovery_s_p50"] <= row["recovery_s_max"]
+
+
+@pytest.mark.live
+def test_what_is_done_is_not_done_again(short: dict[str, dict[str, Any]]) -> None:
+    again = run("--short", "--resume")
     assert again.exit_code == 0
-    assert again.stdout.count(" ok ") == len(names)
+    assert again.stdout.count(" ok ") == len(SCENARIOS)
+
+
+@pytest.mark.live
+def test_drills_as_in_earnest_keep_their_results_apart(kafka: str, folder: Path) -> None:
+    told = run("terminate", "--events", EVENTS, "--json")
+    assert told.exit_code == 0, told.stdout
+    assert len((folder / "results.jsonl").read_text().splitlines()) == 1
+    assert not any((folder / "logs").iterdir())
+    assert not folder.with_name("chaos-short").exists()
+
+
+def test_scenarios_can_be_left_out(folder: Path) -> None:
+    assert [each.name for each in chosen(["zombie", "soak"], without=["soak"])] == ["zombie"]
+    assert "soak" not in [each.name for each in chosen([], without=["soak"])]
+    told = run("soak", "--without", "soak")
+    assert told.exit_code == 1
+    assert "no scenario is left without soak" in told.stderr
 
 
 def test_what_failed_is_told_with_the_way_to_its_logs(folder: Path) -> None:
