@@ -11,8 +11,8 @@ from streams.suspicion import ALONE, DEATHS
 DEADLY_SECONDS = 360.0
 """Five workers die of a record before it is set aside, and Kafka misses each for the length of a session."""
 
-FAILPOINTS = {"stepped": 20, "committed": 20, HALF_DELIVERED: 20, "produced": 20, UNACKNOWLEDGED: 3}
-"""The steps of the protocol at which a worker dies, each at one of so many times that it comes to it."""
+FAILPOINTS = {"stepped": 20, "committed": 20, HALF_DELIVERED: 20, "produced": 20, UNACKNOWLEDGED: 1}
+"""The steps of the protocol at which a worker dies, each at one of so many times that it comes to it for sure."""
 
 
 def kill_worker(drill: Drill) -> None:
