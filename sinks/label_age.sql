@@ -136,7 +136,8 @@ SELECT
 FROM days AS d
 LEFT JOIN label_arrival AS a ON a.tenant = d.tenant AND a.model = d.model AND a.age_days = d.age_days;
 
--- Of the shown offers whose time is over, how many were redeemed, with the interval of Wilson (95 %).
+-- Of the shown offers whose time is over, how many were redeemed, with the interval of Wilson (95 %), and what they
+-- earned in the mean.
 CREATE OR REPLACE VIEW reward_rate_by_day AS
 WITH
     1.96 AS z,
@@ -149,11 +150,13 @@ SELECT
     countIf(label) AS redeemed,
     redeemed / n AS rate,
     greatest(rate + z * z / (2 * n) - half, 0) / (1 + z * z / n) AS low,
-    (rate + z * z / (2 * n) + half) / (1 + z * z / n) AS high
+    (rate + z * z / (2 * n) + half) / (1 + z * z / n) AS high,
+    avg(reward) AS mean_reward
 FROM v_rewards
 GROUP BY tenant, model, day;
 
--- As model_quality of a fraud model: per version, over all rewards and by how long each took to be known.
+-- As model_quality of a fraud model: per version, over all rewards and by how long each took to be known. As in
+-- ranker_quality_by_day, ranks are judged by labels, and levels by rewards.
 CREATE OR REPLACE VIEW ranker_metrics AS
 WITH
     least(greatest(score, 1e-15), 1 - 1e-15) AS p,
@@ -167,9 +170,9 @@ SELECT
     countIf(label) AS redeemed,
     if(redeemed IN (0, n), NULL, arrayROCAUC(ranked.1, ranked.3)) AS auc,
     if(redeemed IN (0, n), NULL, arrayAUCPR(ranked.1, ranked.3)) AS average_precision,
-    avg(if(label, -log(p), -log(1 - p))) AS log_loss,
+    avg(-reward * log(p) - (1 - reward) * log(1 - p)) AS log_loss,
     avg(score) AS expected,
-    avg(label) AS observed
+    avg(reward) AS observed
 FROM v_rewards
 ARRAY JOIN [
     'all',

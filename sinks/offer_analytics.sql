@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS rankings
         vector Array(Nullable(Float64)),
         rewarded Nullable(Bool),
         unit String,
-        reasons Array(Tuple(feature String, contribution Float64, text String)))) EPHEMERAL,
+        reasons Array(Tuple(feature String, contribution Float64, text String)),
+        abuse Float64)) EPHEMERAL,
     filled Array(Tuple(
         offer String,
         score Float64,
@@ -164,6 +165,21 @@ ALTER TABLE rewards ADD COLUMN IF NOT EXISTS arm LowCardinality(String) DEFAULT 
 
 ALTER TABLE rewards ADD COLUMN IF NOT EXISTS trial LowCardinality(String) DEFAULT '';
 
+-- What each slot is expected to lose to abuse, beside the slots: what they were is not written anew.
+ALTER TABLE rankings MODIFY COLUMN slots Array(Tuple(
+    offer String,
+    score Float64,
+    value Float64,
+    propensity Float64,
+    window_end Int64,
+    vector Array(Nullable(Float64)),
+    rewarded Nullable(Bool),
+    unit String,
+    reasons Array(Tuple(feature String, contribution Float64, text String)),
+    abuse Float64)) EPHEMERAL;
+
+ALTER TABLE rankings ADD COLUMN IF NOT EXISTS abuses Array(Float64) DEFAULT arrayMap(slot -> slot.abuse, slots);
+
 -- When the last good ranking was made that is served again, in milliseconds since 1970.
 ALTER TABLE rankings ADD COLUMN IF NOT EXISTS good_at Nullable(Int64);
 
@@ -198,6 +214,7 @@ SELECT
     slot.offer AS offer,
     slot.score AS score,
     slot.value AS value,
+    abuses[position] AS abuse,
     slot.unit AS unit,
     slot.propensity AS propensity,
     slot.window_end AS window_end,
@@ -209,7 +226,9 @@ SELECT
     version,
     degraded,
     length(candidates) AS choices,
-    if(score = arrayMax(scores), 1 / countEqual(scores, score), 0) AS highest
+    if(score = arrayMax(scores), 1 / countEqual(scores, score), 0) AS highest,
+    arm,
+    trial
 FROM v_rankings
 ARRAY JOIN slots AS slot, arrayEnumerate(slots) AS position;
 
@@ -280,7 +299,9 @@ SELECT
 FROM v_impressions
 GROUP BY tenant, policy, position;
 
--- Progressive: each score was made before its outcome was learned. NULL where all or none were redeemed.
+-- Progressive: each score was made before its outcome was learned. `expected` and `observed` are of the reward that the
+-- score foretells, of which `log_loss` is the cross-entropy; `auc` tells labels apart, and is NULL where all or none were
+-- redeemed.
 CREATE OR REPLACE VIEW ranker_quality_by_day AS
 WITH least(greatest(score, 1e-15), 1 - 1e-15) AS p
 SELECT
@@ -290,9 +311,9 @@ SELECT
     count() AS n,
     countIf(label) AS redeemed,
     if(redeemed IN (0, n), NULL, arrayROCAUC(groupArray(score), groupArray(label))) AS auc,
-    avg(if(label, -log(p), -log(1 - p))) AS log_loss,
+    avg(-reward * log(p) - (1 - reward) * log(1 - p)) AS log_loss,
     avg(score) AS expected,
-    avg(label) AS observed
+    avg(reward) AS observed
 FROM v_rewards
 WHERE version > 0
 GROUP BY tenant, model, day;
@@ -301,13 +322,15 @@ GROUP BY tenant, model, day;
 -- inverse propensity (IPS) and self-normalised (SNIPS: Swaminathan and Joachims, 2015), with its standard error. Only
 -- what had a chance to be shown can be judged: `mean_weight` far from 1 says that something had none. Decisions whose
 -- outcome is open are left out, so that in the newest days those on offers with a short time to redeem are ahead.
+-- `redeemed` is as `snips`, of labels in the place of rewards.
 CREATE OR REPLACE VIEW policy_value AS
 WITH decided AS
 (
     SELECT
         i.tenant AS tenant,
         i.model AS model,
-        w.label AS reward,
+        w.reward AS reward,
+        w.label AS label,
         i.propensity AS propensity,
         i.choices AS choices,
         i.highest AS highest
@@ -322,9 +345,10 @@ SELECT
     count() AS n,
     avg(weight * reward) AS ips,
     sum(weight * reward) / nullIf(sum(weight), 0) AS snips,
-    sqrt(greatest(sum(weight * weight * reward) * (1 - 2 * snips) + snips * snips * sum(weight * weight), 0)) / nullIf(sum(weight), 0) AS snips_error,
+    sqrt(greatest(sum(pow(weight * reward, 2)) - 2 * snips * sum(weight * weight * reward) + snips * snips * sum(weight * weight), 0)) / nullIf(sum(weight), 0) AS snips_error,
     avg(weight) AS mean_weight,
-    sum(weight) * sum(weight) / nullIf(sum(weight * weight), 0) AS effective_n
+    sum(weight) * sum(weight) / nullIf(sum(weight * weight), 0) AS effective_n,
+    sum(weight * label) / nullIf(sum(weight), 0) AS redeemed
 FROM decided
 ARRAY JOIN
     ['as logged', 'at random', 'highest score'] AS target,

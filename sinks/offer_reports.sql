@@ -1,8 +1,10 @@
 -- What analysts ask about offers again and again: is it better than chance, will the budget last, do customers come back.
 
 -- What the first slots of a model and policy earn over what they would have earned at random, from the same log (SNIPS),
--- and over each other model and policy: the ratio of the rates less one, with the 95 % interval of its logarithm (delta
--- method). Decisions whose outcome is open are left out, as in policy_value.
+-- and over each other model and policy: the ratio of the mean rewards less one, with the 95 % interval of its logarithm
+-- (delta method). Decisions whose outcome is open are left out, as in policy_value. Where `trial` is told, the same of
+-- its decisions alone, by `arm`: there the other arm is no other time and no other customers' doing. Decisions are taken
+-- to be independent, which those of one customer are not quite: v_rollouts has the evidence that ends a trial.
 CREATE OR REPLACE VIEW offer_lift AS
 WITH
     decided AS
@@ -11,15 +13,18 @@ WITH
             i.tenant AS tenant,
             i.model AS model,
             i.policy AS policy,
-            toFloat64(w.label) AS reward,
+            scope AS trial,
+            if(scope = '', '', i.arm) AS arm,
+            w.reward AS reward,
             1 / i.choices / i.propensity AS weight
         FROM v_impressions AS i
         LEFT JOIN v_rewards AS w ON w.tenant = i.tenant AND w.model = i.model AND w.decision = i.decision AND w.offer = i.offer
+        ARRAY JOIN if(i.trial = '', [''], ['', i.trial]) AS scope
         WHERE i.position = 1 AND (NOT i.rewarded OR w.event_id != '')
     ),
     arms AS
     (
-        SELECT tenant, model, policy, count() AS n, avg(reward) AS rate, (1 - rate) / (n * nullIf(rate, 0)) AS spread
+        SELECT tenant, model, policy, trial, arm, count() AS n, avg(reward) AS mean, varPop(reward) / (n * nullIf(mean * mean, 0)) AS spread
         FROM decided
         GROUP BY ALL
     ),
@@ -27,9 +32,9 @@ WITH
     (
         SELECT
             *,
-            nullIf(avg(reward) OVER (PARTITION BY tenant, model, policy), 0) AS rate,
-            avg(weight) OVER (PARTITION BY tenant, model, policy) AS mean_weight,
-            nullIf(avg(weight * reward) OVER (PARTITION BY tenant, model, policy), 0) / mean_weight AS random_rate
+            nullIf(avg(reward) OVER (PARTITION BY tenant, model, policy, trial, arm), 0) AS rate,
+            avg(weight) OVER (PARTITION BY tenant, model, policy, trial, arm) AS mean_weight,
+            nullIf(avg(weight * reward) OVER (PARTITION BY tenant, model, policy, trial, arm), 0) / mean_weight AS random_rate
         FROM decided
     ),
     compared AS
@@ -38,6 +43,8 @@ WITH
             tenant,
             model,
             policy,
+            trial,
+            arm,
             model AS control_model,
             'at random' AS control,
             count() AS n,
@@ -46,12 +53,12 @@ WITH
             any(random_rate) AS control_mean,
             sum(pow((reward - rate) / rate - weight * (reward - random_rate) / (random_rate * mean_weight), 2)) / (n * n) AS spread
         FROM means
-        GROUP BY tenant, model, policy
+        GROUP BY tenant, model, policy, trial, arm
         UNION ALL
-        SELECT a.tenant, a.model, a.policy, b.model, b.policy, a.n, b.n, a.rate, b.rate, a.spread + b.spread
+        SELECT a.tenant, a.model, a.policy, a.trial, a.arm, b.model, b.policy, a.n, b.n, a.mean, b.mean, a.spread + b.spread
         FROM arms AS a
-        INNER JOIN arms AS b ON a.tenant = b.tenant
-        WHERE (a.model, a.policy) != (b.model, b.policy)
+        INNER JOIN arms AS b ON a.tenant = b.tenant AND a.trial = b.trial
+        WHERE (a.model, a.policy, a.arm) != (b.model, b.policy, b.arm)
     )
 SELECT
     tenant,
@@ -65,7 +72,9 @@ SELECT
     control_mean AS control_rate,
     rate / nullIf(control_rate, 0) - 1 AS lift,
     (lift + 1) * exp(-1.96 * sqrt(spread)) - 1 AS low,
-    (lift + 1) * exp(1.96 * sqrt(spread)) - 1 AS high
+    (lift + 1) * exp(1.96 * sqrt(spread)) - 1 AS high,
+    trial,
+    arm
 FROM compared;
 
 -- What an offer has cost against its budget, to the newest count of the tenant. `planned` is what an even pace from its

@@ -18,7 +18,8 @@ def offer_history() -> list[Any]:
     """Return ten decisions a day of two slots, all shown but the first of each day.
 
     Coffee is first in eight of ten, tea and books in one each. Of each day's coffees in the first slot three are viewed
-    and redeemed, of all books in the first slot one is, and each day something is clicked in the second.
+    and redeemed, of all books in the first slot one is, and each day something is clicked in the second. Two of five
+    customers are a challenger's in a trial.
     """
     messages: list[Any] = [ranker_version(), _offer("coffee", budget="100.00", **TERM), _offer("books")]
     for n in range(40):
@@ -45,12 +46,14 @@ def _offer(offer: str, **terms: str) -> Encoded:
 
 def _slot(offer: str, at: int, propensity: float) -> RankedOffer:
     score = {"coffee": 0.6, "books": 0.2, "tea": 0.1}[offer]
-    return slot(offer, score=score, propensity=propensity, window_end=at + 7 * DAY)
+    doubt = 0.05 if offer == "tea" else 0.0
+    return slot(offer, score=score, propensity=propensity, window_end=at + 7 * DAY, abuse=doubt)
 
 
 def _decision(n: int, **fields: Any) -> Ranking:
     refused = {"wine": "paused", "gold": "consent"} if n % 4 == 0 else {"wine": "paused"}
-    return ranking(f"request-{n}", user=f"shopper-{n % 5}", scores=(0.2, 0.6, 0.1), refused=refused, **fields)
+    tried = {"trial": "spring", "arm": "challenger" if n % 5 > 2 else "champion"}
+    return ranking(f"request-{n}", user=f"shopper-{n % 5}", scores=(0.2, 0.6, 0.1), refused=refused, **tried, **fields)
 
 
 def _shown(made: Ranking, outcomes: dict[str, bool], *, clicked: bool) -> Iterator[Any]:

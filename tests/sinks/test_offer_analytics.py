@@ -41,10 +41,25 @@ def test_a_ranking_without_slots_is_kept_with_what_was_refused(client: Any) -> N
 
 def test_what_was_lost_to_abuse_is_part_of_the_value_and_a_ranking_served_again_says_so(client: Any) -> None:
     served: dict[str, Any] = {"source": "last_good", "degraded": True, "good_at": NOON - DAY, "trigger": "risk"}
-    keep(client, ranking(slots=(slot(value=1.0, abuse=0.2),), **served))
-    assert rows(client, "SELECT source, degraded, trigger, slots[1].value FROM v_rankings") == [
-        ("last_good", True, "risk", 1.0)
+    keep(client, ranking(slots=(slot(value=1.0, abuse=0.2), slot("books", value=0.5)), **served))
+    assert rows(client, "SELECT source, degraded, trigger, abuses FROM v_rankings") == [
+        ("last_good", True, "risk", [0.2, 0.0])
     ]
+    assert rows(client, "SELECT value, abuse FROM v_slots ORDER BY position") == [(1.0, 0.2), (0.5, 0.0)]
+
+
+def test_a_table_from_before_abuse_was_kept_keeps_it(client: Any) -> None:
+    client.command("ALTER TABLE rankings DROP COLUMN abuses")
+    asked = "SELECT type FROM system.columns WHERE table = 'rankings' AND name = 'slots'"
+    ((now,),) = rows(client, asked)
+    before = now.replace(", abuse Float64", "")
+    client.command(f"ALTER TABLE rankings MODIFY COLUMN slots {before} EPHEMERAL")
+    assert rows(client, asked) == [(before,)] != [(now,)]
+    keep(client, ranking("before", slots=(slot(abuse=0.2),)))
+    create_schema(client)
+    keep(client, ranking("after", slots=(slot(abuse=0.2),)))
+    asked = "SELECT decision, offer, value, abuse FROM v_slots ORDER BY decision"
+    assert rows(client, asked) == [("after", "coffee", slot().value, 0.2), ("before", "coffee", slot().value, 0.0)]
 
 
 def test_a_ranking_that_is_served_again_tells_when_it_was_made(client: Any) -> None:
@@ -152,25 +167,44 @@ def test_policies_are_worth_what_the_evaluation_says(client: Any) -> None:
         chances = [0.7 if action == best else 0.15 for action in range(3)]
         action = chance.choices(range(3), chances)[0]
         offer, redeemed = ("books", "coffee", "tea")[action], chance.random() < scores[action]
-        log.append((action, redeemed, chances[action], best))
+        earned = round(chance.random(), 3)
+        log.append((action, earned, redeemed, chances[action], best))
         messages += [
             ranking(f"d{n}", slots=(slot(offer, score=scores[action], propensity=chances[action]),), scores=scores),
             click(f"c{n}", "impression", offer=offer, decision_id=f"d{n}"),
-            offer_example(f"d{n}", offer=offer, label=redeemed, decision=f"d{n}"),
+            offer_example(f"d{n}", offer=offer, label=redeemed, reward=earned, decision=f"d{n}"),
         ]
     keep(client, *messages)
-    actions, rewards, propensities, bests = (np.array(column) for column in zip(*log, strict=True))
-    logged = Log(actions, rewards.astype(float), propensities)
+    columns: list[Any] = [np.array(column) for column in zip(*log, strict=True)]
+    actions, earned, redeemed, propensities, bests = columns
     for target, probability in (("highest score", np.eye(3)[bests]), ("at random", np.full((300, 3), 1 / 3))):
-        expected = evaluate(logged, probability, np.zeros((300, 3)))
-        asked = f"SELECT ips, snips, effective_n FROM policy_value WHERE target = '{target}'"
-        assert rows(client, asked) == [pytest.approx((expected.ips.value, expected.snips.value, expected.ess))]
+        by_reward, by_label = (
+            evaluate(Log(actions, outcome.astype(float), propensities), probability, np.zeros((300, 3)))
+            for outcome in (earned, redeemed)
+        )
+        asked = f"SELECT ips, snips, effective_n, redeemed, snips_error FROM policy_value WHERE target = '{target}'"
+        ((*values, error),) = rows(client, asked)
+        expected = (by_reward.ips.value, by_reward.snips.value, by_reward.ess, by_label.snips.value)
+        assert values == pytest.approx(expected)
+        weights = probability[np.arange(300), actions] / propensities
+        off = weights * (earned - by_reward.snips.value)
+        assert error == pytest.approx(np.sqrt((off**2).sum()) / weights.sum())
 
 
 def test_a_first_slot_with_nothing_to_redeem_is_worth_nothing_and_an_open_one_is_not_judged(client: Any) -> None:
     informing, unripe = ranking("d1", slots=(slot(rewarded=False),)), ranking("d2", slots=(slot(),))
     keep(client, informing, unripe, click("c1", "impression"), click("c2", "impression", decision_id="d2"))
     assert rows(client, "SELECT n, ips FROM policy_value WHERE target = 'as logged'") == [(1, 0.0)]
+
+
+def test_scores_are_judged_by_the_reward_that_they_foretell(client: Any) -> None:
+    told = [(0.2, 0.0, False), (0.6, 0.9, True), (0.4, 0.3, False)]
+    keep(client, *(offer_example(f"d{n}", score=p, reward=r, label=label) for n, (p, r, label) in enumerate(told)))
+    loss = np.mean([-r * np.log(p) - (1 - r) * np.log(1 - p) for p, r, _ in told])
+    for view in ("ranker_quality_by_day", "ranker_metrics WHERE label_age = 'all'"):
+        found = rows(client, f"SELECT n, redeemed, auc, log_loss, expected, observed FROM {view}")
+        assert found == [(3, 1, 1.0, pytest.approx(loss), pytest.approx(0.4), pytest.approx(0.4))]
+    assert rows(client, "SELECT redeemed, mean_reward FROM reward_rate_by_day") == [(1, pytest.approx(0.4))]
 
 
 def test_quality_is_unknown_while_nothing_was_redeemed(client: Any) -> None:
@@ -220,9 +254,23 @@ ANSWERS: dict[str, Any] = {
         ("epsilon-greedy", 2, 36, 0.0, 0.111, 0.0, 0.244),
     ],
     "Better than chance": [
-        ("offers", "highest score", 36, 0.4286, 0.0935, 0.971, 0.972, 28.0),
-        ("offers", "as logged", 36, 0.3611, 0.0801, 0.661, 1.0, 36.0),
-        ("offers", "at random", 36, 0.2174, 0.0899, 0.0, 1.065, 15.7),
+        ("offers", "highest score", 36, 0.4286, 0.0935, 0.971, 0.972, 28.0, 0.4286),
+        ("offers", "as logged", 36, 0.3611, 0.0801, 0.661, 1.0, 36.0, 0.3611),
+        ("offers", "at random", 36, 0.2174, 0.0899, 0.0, 1.065, 15.7, 0.2174),
+    ],
+    "Lift of a challenger": [
+        ("spring", "offers", "challenger", *("epsilon-greedy", "at random", 16, 16, 0.3125, 0.875, -0.251, 3.695)),
+        (
+            "spring",
+            "offers",
+            "challenger",
+            *("epsilon-greedy", "epsilon-greedy", 16, 20, 0.3125, -0.219, -0.683, 0.928),
+        ),
+        ("spring", "offers", "champion", *("epsilon-greedy", "at random", 20, 20, 0.4, 0.0, 0.0, 0.0)),
+        ("spring", "offers", "champion", *("epsilon-greedy", "epsilon-greedy", 20, 16, 0.4, 0.28, -0.481, 2.159)),
+    ],
+    "What abuse is expected to cost": [
+        ("offers", day, "EUR", 20 + (day == DAYS[0]), 1, 0.05, 24.0 + 1.2 * (day == DAYS[0])) for day in DAYS
     ],
     "Quality of the ranker by day": [
         ("offers", day, 18, 3 + first, 0.7054 if first else 0.8333, 0.5341 if first else 0.4571, 0.372, observed)

@@ -18,15 +18,17 @@ CHANCES = {"coffee": 0.6, "tea": 0.3, "books": 0.1}
 RATES = {"coffee": 0.5, "tea": 0.3, "books": 0.2}
 
 
-def first_slots(policy: str, chances: dict[str, float], n: int, seed: int) -> Iterator[tuple[str, float, bool, Any]]:
+def first_slots(
+    policy: str, chances: dict[str, float], n: int, seed: int, **trial: Any
+) -> Iterator[tuple[str, float, bool, Any]]:
     """Yield the offer, propensity and outcome of decisions of one slot, and the messages that tell of each."""
     chance = random.Random(seed)
     for nth in range(n):
         offer = chance.choices(list(chances), list(chances.values()))[0]
-        name, redeemed = f"{policy}-{nth}", chance.random() < RATES[offer]
+        name, redeemed = f"{policy}-{seed}-{nth}", chance.random() < RATES[offer]
         shown = slot(offer, propensity=chances[offer])
         said = (
-            ranking(name, slots=(shown,), policy=policy),
+            ranking(name, slots=(shown,), policy=policy, **trial),
             click(f"c-{name}", "impression", offer=offer, decision_id=name),
             offer_example(name, offer=offer, label=redeemed, decision=name, policy=policy),
         )
@@ -62,6 +64,40 @@ def test_lift_over_another_policy_is_the_ratio_of_what_each_earned(client: Any) 
     assert (low, high) == pytest.approx(np.quantile(ratios, [0.025, 0.975]), abs=0.05)
     swapped = "SELECT lift FROM offer_lift WHERE policy = 'uniform' AND control = 'greedy'"
     assert rows(client, swapped) == [(pytest.approx(1 / (1 + lift) - 1),)]
+
+
+def test_the_arms_of_a_trial_are_compared_by_its_decisions_alone(client: Any) -> None:
+    even = dict.fromkeys(CHANCES, 1 / 3)
+    outside = list(first_slots("greedy", {"coffee": 1.0}, 100, seed=6))
+    champion = list(first_slots("greedy", CHANCES, 150, seed=7, trial="summer"))
+    challenger = list(first_slots("uniform", even, 100, seed=8, trial="summer", arm="challenger"))
+    keep(client, *(message for *_, said in (*outside, *champion, *challenger) for message in said))
+    asked = "SELECT policy, arm, n, control_n, rate, control_rate, lift FROM offer_lift WHERE control != 'at random'"
+    (ours,), (theirs,) = [
+        rows(client, f"{asked} AND trial = '{trial}' AND policy = 'uniform'") for trial in ("summer", "")
+    ]
+    mine, within = (np.mean([each[2] for each in given]) for given in (challenger, champion))
+    everything = np.mean([each[2] for each in (*champion, *outside)])
+    assert ours == ("uniform", "challenger", 100, 150, *map(pytest.approx, (mine, within, mine / within - 1)))
+    assert theirs == ("uniform", "", 100, 250, *map(pytest.approx, (mine, everything, mine / everything - 1)))
+    by_chance = "SELECT arm, n FROM offer_lift WHERE control = 'at random' AND trial = 'summer' ORDER BY arm"
+    assert rows(client, by_chance) == [("challenger", 100), ("champion", 150)]
+
+
+def test_lift_is_of_what_was_earned(client: Any) -> None:
+    chance = np.random.default_rng(9)
+    earned = {"greedy": chance.random(60), "uniform": chance.random(40) / 2}
+    for policy, rewards in earned.items():
+        for nth, reward in enumerate(rewards.tolist()):
+            name = f"{policy}-{nth}"
+            shown, seen = ranking(name, policy=policy), click(f"c-{name}", "impression", decision_id=name)
+            keep(client, shown, seen, offer_example(name, label=nth % 2 == 0, reward=reward, decision=name))
+    asked = "SELECT rate, lift, low, high FROM offer_lift WHERE policy = 'greedy' AND control = 'uniform'"
+    ((rate, lift, low, high),) = rows(client, asked)
+    greedy, uniform = earned.values()
+    assert (rate, lift) == pytest.approx((greedy.mean(), greedy.mean() / uniform.mean() - 1))
+    ratios = chance.choice(greedy, (4_000, 60)).mean(1) / chance.choice(uniform, (4_000, 40)).mean(1) - 1
+    assert (low, high) == pytest.approx(np.quantile(ratios, [0.025, 0.975]), abs=0.1)
 
 
 def test_where_nothing_was_redeemed_there_is_no_lift(client: Any) -> None:
