@@ -8,14 +8,15 @@ all ratings, which no key knows, stands `usual`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from online_models.base import Vector
+from online_models.category_sets import CategorySets
 from online_models.factor_kernels import LARGEST, SPAN
-from online_models.factor_state import first_factors
+from online_models.factor_state import Indices, Matrix, first_factors
 from online_models.factorisation import FactorSettings, Item
 
 
@@ -46,6 +47,16 @@ class ItemFactors(msgspec.Struct, frozen=True, array_like=True):
     factors: tuple[float, ...] = ()
 
 
+class Halves(NamedTuple):
+    """The halves of N items as arrays, and the categories of each."""
+
+    biases: Vector
+    """(N,)"""
+    factors: Matrix
+    """(N, F), zeros of an item that has none; (N, 0) while no item has any."""
+    sets: CategorySets
+
+
 class Lesson(msgspec.Struct, frozen=True, array_like=True):
     """What a rating teaches an item: how far it was off, in stars, and the factors of who gave it."""
 
@@ -71,14 +82,12 @@ class SplitFactors:
         s = self.settings
         return UserFactors(first_factors(user, s.seed, s.factors, s.spread).tolist())
 
-    def expect(self, user: UserFactors, items: Sequence[tuple[Item, ItemFactors]], at: int) -> Vector:
-        """Return the rating expected of each item at an event time (milliseconds), within the scale."""
-        tastes = {categories: self._taste(user, categories) for categories in {item.categories for item, _ in items}}
-        biases = np.array([half.bias + tastes[item.categories] for item, half in items], dtype=np.float64)
+    def expect(self, user: UserFactors, items: Halves, rows: Indices, at: int) -> Vector:
+        """Return the rating expected of the items in `rows` at an event time (milliseconds), within the scale."""
+        biases = items.biases[rows] + self._tastes(user, items.sets)[items.sets.codes[rows]]
         stars = self._usual + user.bias + self._mood(user, at) + biases
-        if user.rated and items:
-            nothing = (0.0,) * len(user.factors)
-            stars += np.array([half.factors or nothing for _, half in items]) @ np.array(user.factors)
+        if user.rated and items.factors.size:
+            stars += items.factors.take(rows, axis=0) @ np.array(user.factors)
         return self.settings.low + self._unit * np.clip(stars, 0.0, SPAN)
 
     def learn(self, user: UserFactors, item: Item, half: ItemFactors, told: tuple[int, float]) -> Lesson:
@@ -128,6 +137,13 @@ class SplitFactors:
     def _taste(self, user: UserFactors, categories: tuple[str, ...]) -> float:
         total = sum(user.tastes[name].bias for name in categories if name in user.tastes)
         return total / math.sqrt(max(len(categories), 1))
+
+    def _tastes(self, user: UserFactors, sets: CategorySets) -> Vector:
+        """Return what `_taste` does, for each combination of categories."""
+        known = user.tastes
+        biases = np.array([known[name].bias if name in known else 0.0 for name in sets.names], dtype=np.float64)
+        tastes: Vector = sets.sums(biases) / np.sqrt(sets.sizes)
+        return tastes
 
     def _learn_tastes(self, user: UserFactors, categories: tuple[str, ...], error: float) -> None:
         share = error / math.sqrt(max(len(categories), 1))

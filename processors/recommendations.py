@@ -1,8 +1,7 @@
 """Recommendations: what a customer does not have yet and may like, best first, each with its reason."""
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast
 from zlib import crc32
 
@@ -12,7 +11,8 @@ import numpy.typing as npt
 from msgspec.structs import replace
 
 from online_models.base import Vector
-from online_models.factorisation import FactorSettings, Item
+from online_models.factorisation import FactorSettings
+from processors.shelf import Offered, Shelf
 from processors.shopper import Shopper
 from schemas.recommendation_results import ItemDemand, Part, Suggestion
 from schemas.records import DAY
@@ -38,7 +38,7 @@ class Expects(Protocol):
         """Return how it learns."""
         ...
 
-    def predict_many(self, user: str, items: Sequence[Item], at: int) -> Vector:
+    def predict_many(self, user: str, items: Offered, at: int) -> Vector:
         """Return the rating expected of each item at an event time (milliseconds)."""
         ...
 
@@ -61,14 +61,6 @@ class Mix(msgspec.Struct, frozen=True):
             raise ValueError("count, ttl_ms and half_life_ms are at least 1")
 
 
-class Shelf(NamedTuple):
-    """What there is to recommend, at an event time (milliseconds): items and the demand for each."""
-
-    items: Sequence[Item]
-    demand: Mapping[str, ItemDemand]
-    now: int
-
-
 class Recommended(NamedTuple):
     """What is recommended, best first, and the weights that the parts had."""
 
@@ -79,7 +71,7 @@ class Recommended(NamedTuple):
 class Scored(NamedTuple):
     """The candidates with their parts (one row each, in the order of `PARTS`), weights, and what they come to."""
 
-    items: Sequence[Item]
+    items: Offered
     parts: Scores
     weights: Scores
     scores: Scores
@@ -111,13 +103,13 @@ def score(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -
     mean log lift of the item's categories among the customer's choices, 0.5 when they are as everybody's. Trending: the
     decayed demand over the greatest. A part that knows nothing yet has weight 0, and the others share it.
     """
-    items = [item for item in shelf.items if item.id not in shopper.owned]
+    items = shelf.without(shopper.owned)
     expected = model.predict_many(user, items, shelf.now)
     low, high = model.settings.low, model.settings.high
-    demand = _trending(shelf, items, mix.half_life_ms)
-    parts = np.column_stack(((expected - low) / (high - low), _content(shopper, shelf, items), demand))
+    demand = _trending(items, mix.half_life_ms)
+    parts = np.column_stack(((expected - low) / (high - low), _content(shopper, items), demand))
     weights = np.array([mix.collaborative, mix.content, mix.trending])
-    weights = _shared(weights, known=[model.learned > 0, bool(shopper.likings), bool(shelf.demand)])
+    weights = _shared(weights, known=[model.learned > 0, bool(shopper.likings), shelf.is_in_demand])
     return Scored(items, parts, weights, parts @ weights, expected)
 
 
@@ -126,13 +118,21 @@ def recommend(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mi
 
     Equals are in an order of the customer and the moment: new items are all tried by somebody.
     """
-    scored, seed = score(user, shopper, shelf, model, mix), crc32(f"{user}@{shelf.now}".encode())
-    chance = np.array([crc32(item.id.encode(), seed) for item in scored.items])
-    order = np.lexsort((chance, -scored.scores))[: mix.count].tolist()
-    usual = scored.parts.mean(axis=0) if scored.items else np.zeros(len(PARTS))
-    reasons = Reasons(shopper, shelf, scored, usual, model.settings.high)
-    found = tuple(_suggestion(scored, at, reasons) for at in order)
+    scored = score(user, shopper, shelf, model, mix)
+    best = _best(scored, mix.count, crc32(f"{user}@{shelf.now}".encode()))
+    reasons = Reasons(shopper, scored, model.settings.high)
+    found = tuple(_suggestion(scored, at, reasons) for at in best)
     return Recommended(found, dict(zip(PARTS, scored.weights.tolist(), strict=True)))
+
+
+def _best(scored: Scored, count: int, seed: int) -> list[int]:
+    """Return the indices of the highest scores, best first; of equals, the chance that `seed` gives each decides."""
+    scores = scored.scores
+    least = np.partition(scores, -count)[-count] if len(scores) > count else -np.inf
+    near = np.flatnonzero(scores >= least)
+    chance = np.array([crc32(scored.items[at].id.encode(), seed) for at in near.tolist()])
+    found: list[int] = near[np.lexsort((chance, -scores[near]))][:count].tolist()
+    return found
 
 
 def _suggestion(scored: Scored, at: int, reasons: "Reasons") -> Suggestion:
@@ -141,33 +141,18 @@ def _suggestion(scored: Scored, at: int, reasons: "Reasons") -> Suggestion:
     return Suggestion(scored.items[at].id, float(scored.scores[at]), part, words, parts)
 
 
-def shares(shelf: Shelf) -> dict[str, float]:
-    """Return which share each category has in all that was ever chosen, each chosen once more; they sum to 1."""
-    counts: Counter[str] = Counter()
-    for item in shelf.items:
-        demand = shelf.demand.get(item.id)
-        for name in item.categories:
-            counts[name] += demand.count if demand else 0
-    total = counts.total() + len(counts)
-    return {name: (count + 1) / total for name, count in counts.items()}
+def _content(shopper: Shopper, items: Offered) -> Scores:
+    sets = items.shelf.sets
+    lifts = [math.log(lift) for lift in shopper.lifts(items.shelf.shares())]
+    means = sets.sums(np.array(lifts)) / sets.sizes
+    # Exponentials of arrays may differ from those of single numbers in the last bit, and between processors.
+    likelihoods = np.array([1.0 / (1.0 + math.exp(-mean)) for mean in means.tolist()])
+    return likelihoods[sets.codes[items.rows]]
 
 
-def _content(shopper: Shopper, shelf: Shelf, items: Sequence[Item]) -> Scores:
-    lifts = {name: math.log(shopper.lift(name, share)) for name, share in shares(shelf).items()}
-    found = {categories: _likelihood(categories, lifts) for categories in {item.categories for item in items}}
-    return np.array([found[item.categories] for item in items], dtype=np.float64)
-
-
-def _likelihood(categories: Sequence[str], lifts: Mapping[str, float]) -> float:
-    mean = sum(lifts.get(name, 0.0) for name in categories) / max(len(categories), 1)
-    return 1.0 / (1.0 + math.exp(-mean))
-
-
-def _trending(shelf: Shelf, items: Sequence[Item], half_life_ms: int) -> Scores:
-    told = [shelf.demand.get(item.id) for item in items]
-    weights = np.array([demand.weight if demand else 0.0 for demand in told], dtype=np.float64)
-    times = np.array([demand.event_time if demand else 0 for demand in told], dtype=np.float64)
-    present = weights * np.exp2(-np.maximum(shelf.now - times, 0.0) / half_life_ms)
+def _trending(items: Offered, half_life_ms: int) -> Scores:
+    weights, times = items.shelf.weights[items.rows], items.shelf.times[items.rows]
+    present = weights * np.exp2(-np.maximum(items.shelf.now - times, 0.0) / half_life_ms)
     greatest = present.max(initial=0.0)
     return cast("Scores", present / greatest if greatest > 0.0 else present)
 
@@ -181,23 +166,23 @@ def _shared(weights: Scores, known: Sequence[bool]) -> Scores:
 class Reasons:
     """Says why an item is recommended: by the part that lifts it most above the other candidates, in its numbers."""
 
-    def __init__(self, shopper: Shopper, shelf: Shelf, scored: Scored, usual: Scores, best: float) -> None:
+    def __init__(self, shopper: Shopper, scored: Scored, best: float) -> None:
         self._shopper = shopper
-        self._shelf = shelf
         self._scored = scored
-        self._usual = usual
         self._best = best
+        self._weights: list[float] = scored.weights.tolist()
+        self._usual: list[float] = scored.parts.mean(axis=0).tolist() if scored.items else []
+        self._demand = np.ascontiguousarray(scored.parts[:, PARTS.index("trending")])
+        self._words = {"collaborative": self._collaborative, "content": self._content, "trending": self._trending}
 
     def of(self, at: int) -> tuple[Part, str]:
         """Return the part and the words for the candidate at an index."""
-        lifts = (self._scored.parts[at] - self._usual) * self._scored.weights
-        words = {"content": self._content, "trending": self._trending}
-        for place in np.argsort(-lifts, kind="stable"):
-            part = PARTS[int(place)]
-            told = words.get(part, self._collaborative)(at) if self._scored.weights[place] > 0.0 else None
-            if told is not None:
+        parts = zip(PARTS, self._scored.parts[at].tolist(), self._usual, self._weights, strict=True)
+        lifts = {part: (own - usual) * weight for part, own, usual, weight in parts if weight > 0.0}
+        for part in sorted(lifts, key=lifts.__getitem__, reverse=True):
+            if (told := self._words[part](at)) is not None:
                 return part, told
-        if self._scored.weights[PARTS.index("collaborative")] > 0.0:
+        if "collaborative" in lifts:
             return "collaborative", f"We expect you to rate it {self._scored.expected[at]:.1f} of {self._best:g}"
         return "trending", f"One of {len(self._scored.items)} that you do not have"
 
@@ -219,14 +204,15 @@ class Reasons:
         return f"You chose {_items(liking.chosen, name)}; this is {name} too"
 
     def _trending(self, at: int) -> str | None:
-        demand = self._shelf.demand.get(self._scored.items[at].id)
+        demand = self._scored.items.demand(at)
         if demand is None:
             return None
-        trending = self._scored.parts[:, PARTS.index("trending")]
-        place = 1 + int((trending > trending[at]).sum())
+        place = 1 + int(np.count_nonzero(self._demand > self._demand[at]))
         if place > TOP_PLACES:
             return None
-        return f"Number {place} in demand now of {len(trending)} you do not have; chosen {_times(demand.count)} so far"
+        return (
+            f"Number {place} in demand now of {len(self._demand)} you do not have; chosen {_times(demand.count)} so far"
+        )
 
 
 def _items(count: int, category: str) -> str:

@@ -1,6 +1,6 @@
 """Recommending live: a customer's events change what they are recommended, and the demand for what they chose."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from sys import intern
 
 import msgspec
@@ -11,7 +11,8 @@ from online_models.factorisation import FactorSettings, Item
 from online_models.split_factors import NEW_ITEM, ItemFactors, SplitFactors, UserFactors
 from processors.base import Said, Tables
 from processors.past import Known
-from processors.recommendations import Mix, Shelf, recommend
+from processors.recommendations import Mix, recommend
+from processors.shelf import Offered, Shelf, Shelves
 from processors.shopper import Shopper
 from schemas.events import Click, Profile
 from schemas.keys import keyed
@@ -73,6 +74,7 @@ class Recommender:
         self._impersonal = replace(self._mix, collaborative=0.0, content=0.0, trending=1.0)
         self._throttle_ms = throttle_ms
         self._consent = consent
+        self._shelves = Shelves()
 
     def step(self, state: Customer | None, record: AnyRecord, tables: Tables) -> tuple[Customer | None, Iterable[Said]]:
         """Return the customer after an event, and what is recommended now."""
@@ -139,10 +141,10 @@ class Recommender:
     def _recommended(self, customer: Customer, cause: str, now: int, tables: Tables) -> Iterable[Said]:
         """Say what is recommended from now on, a millisecond after the last at least, so that the newest is newest."""
         now = now if customer.told_at is None else max(now, customer.told_at + 1)
-        shelf = _shelf(customer.tenant, tables, now)
+        shelf = self._shelves.at(now, customer.tenant, tables)
         personal = self._is_personal(customer)
         shopper = customer.shopper if personal else Shopper(owned=customer.shopper.owned)
-        model = _Live(self._model, customer.half if personal else self._model.newcomer(customer.user), shelf.demand)
+        model = _Live(self._model, customer.half if personal else self._model.newcomer(customer.user), shelf)
         found = recommend(customer.user, shopper, shelf, model, self._mix if personal else self._impersonal)
         customer.due = None
         if not found.items and customer.told_at is None:
@@ -167,36 +169,23 @@ class Recommender:
 class _Live:
     """The rating model as it is for one customer at the moment."""
 
-    def __init__(self, model: SplitFactors, half: UserFactors, demand: Mapping[str, ItemDemand]) -> None:
+    def __init__(self, model: SplitFactors, half: UserFactors, shelf: Shelf) -> None:
         self._model = model
         self._half = half
-        self._demand = demand
+        self._shelf = shelf
 
     @property
     def learned(self) -> int:
-        return self._half.rated + sum(1 for demand in self._demand.values() if demand.rated)
+        return self._half.rated + self._shelf.rated
 
     @property
     def settings(self) -> FactorSettings:
         return self._model.settings
 
-    def predict_many(self, user: str, items: Sequence[Item], at: int) -> Vector:
-        return self._model.expect(self._half, [(item, half_of(self._demand.get(item.id))) for item in items], at)
+    def predict_many(self, user: str, items: Offered, at: int) -> Vector:
+        return self._model.expect(self._half, items.shelf.halves, items.rows, at)
 
 
 def half_of(demand: ItemDemand | None) -> ItemFactors:
     """Return an item's half of the rating model, which rests with the demand for it."""
     return NEW_ITEM if demand is None else ItemFactors(demand.rated, demand.bias, demand.factors)
-
-
-def _shelf(tenant: str, tables: Tables, now: int) -> Shelf:
-    """Return what a tenant offers at `now`, and the demand for it."""
-    known: Mapping[str, ItemDemand] = tables[ITEM_DEMANDS]
-    items: list[Item] = []
-    demand: dict[str, ItemDemand] = {}
-    for key, entry in tables[ITEMS].items():
-        if entry.status == "active" and entry.tenant == tenant:
-            items.append(Item(entry.item, entry.categories))
-            if (told := known.get(key)) is not None:
-                demand[entry.item] = told
-    return Shelf(items, demand, now)

@@ -1,6 +1,7 @@
 """What is known of a customer's taste: what they have, and how they like each category."""
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
@@ -36,13 +37,16 @@ class Shopper(msgspec.Struct):
             _add(self.likings.setdefault(name, Liking()), liking, rating)
         _add(self.overall, liking, rating)
 
-    def lift(self, category: str, share: float) -> float:
-        """Return how many times its share among everybody's choices, above 0, a category has among the customer's own.
+    def lifts(self, shares: Mapping[str, float]) -> list[float]:
+        """Return how many times its share among everybody's choices, above 0, each category has among the customer's.
 
         Few choices say little: the customer's share is smoothed with `SMOOTHING` choices as everybody makes them.
         """
-        own = self.likings[category].weight if category in self.likings else 0.0
-        return (own + SMOOTHING * share) / ((self.total + SMOOTHING) * share)
+        known, total = self.likings, self.total + SMOOTHING
+        own = (known[name].weight if name in known else 0.0 for name in shares)
+        return [
+            (weight + SMOOTHING * share) / (total * share) for weight, share in zip(own, shares.values(), strict=True)
+        ]
 
     @property
     def total(self) -> float:

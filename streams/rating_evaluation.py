@@ -8,7 +8,8 @@ from typing import Any
 
 from online_models.factorisation import Factorisation, FactorSettings, RatingModel
 from online_models.river_recommenders import river_baseline, river_biased_mf
-from processors.recommendations import PARTS, Mix, Scored, Shelf, more_demand, score
+from processors.recommendations import PARTS, Mix, Scored, more_demand, score
+from processors.shelf import Shelf
 from processors.shopper import Shopper
 from schemas.recommendation_results import ItemDemand
 from streams.ratings import Rating, RatingHistory

@@ -150,6 +150,22 @@ def ranking(tell: Tell, requests: int = 3_000, rounds: int = 100) -> Figures:
     return ranking(requests, rounds, tell)
 
 
+@commands.command("recommendations")
+def recommendations_command(
+    events: Annotated[int, typer.Option(help="How many are made at each size.", min=10)] = 1_000,
+    as_json: AsJson = False,
+) -> None:
+    """Items recommended on one core: recommendations/s and milliseconds each, by the size of the catalogue."""
+    _show("recommendations", lambda tell: recommendations(tell, events), as_json)
+
+
+def recommendations(tell: Tell, events: int = 1_000) -> Figures:
+    """Return recommendations/s and percentiles in milliseconds by size."""
+    from benchmarks.recommendations import recommendations
+
+    return recommendations(events=events, told=tell)
+
+
 @commands.command("memory")
 def memory_command(
     events: Annotated[int | None, typer.Option(help="How many; all there are.", min=1_000)] = None,
@@ -226,6 +242,7 @@ ALL: dict[str, Callable[[Tell], Figures]] = {
     "soak": soak,
     "replay": replay,
     "ranking": ranking,
+    "recommendations": recommendations,
     "memory": memory,
     "api": api,
     "drift": drift,

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from online_models.factorisation import Factorisation, Item
-from processors.recommendations import PARTS, Mix, Shelf, decayed, more_demand, recommend, score, shares
+from processors.recommendations import PARTS, Mix, decayed, more_demand, recommend, score
+from processors.shelf import Shelf
 from processors.shopper import Shopper
 from schemas.recommendation_results import ItemDemand, Suggestion
 from schemas.records import DAY
@@ -178,7 +179,7 @@ def test_demand_halves_in_a_half_life_whatever_the_order_of_events() -> None:
 
 
 def test_shares_count_what_everybody_chose() -> None:
-    assert shares(SHELF) == {"Horror": 5 / 16, "Space": 5 / 16, "Romance": 4 / 16, "Comedy": 2 / 16}
+    assert SHELF.shares() == {"Horror": 5 / 16, "Space": 5 / 16, "Romance": 4 / 16, "Comedy": 2 / 16}
 
 
 def test_a_customer_like_everybody_has_hardly_any_lift() -> None:
