@@ -84,8 +84,16 @@ class Learner:
         self.release.model.learn_many(xs, ys, weights)
         self.release.anomaly.learn_many(xs)
 
-    def obey(self, order: ModelOrder, release: Release) -> None:
-        """Go on from the release of an order. What was measured stays: it judges scores that were given."""
+    def packed(self) -> bytes:
+        """Return what scorers need: the model with its calibration and its anomaly detector."""
+        return pack(self.release)
+
+    def obey(self, order: ModelOrder, blob: bytes) -> None:
+        """Go on from the release of an order. What was measured stays: it judges scores that were given.
+
+        Raises ValueError for a blob of another kind of model, or of other features, and then changes nothing.
+        """
+        release = unpack(blob, order.kind, self.features)
         self._lessons.clear()
         self.kind, self.release, self.order = order.kind, release, order.event_id
         self.examples, self.frauds = order.examples, order.frauds
@@ -189,10 +197,9 @@ class FraudLearner:
         if state.order == order.event_id:
             return ()
         try:
-            release = unpack(self._verify(b64decode(order.blob)), order.kind, self._features)
+            state.obey(order, self._verify(b64decode(order.blob)))
         except ValueError:
             return ()
-        state.obey(order, release)
         version = self._published(state, order.model, max(order.event_time, state.published_at))
         return (Said(MODELS, msgspec.structs.replace(version, order=order.event_id, why=order.why)),)
 
@@ -206,7 +213,7 @@ class FraudLearner:
         state.version += 1
         state.since_published = 0
         state.published_at = now
-        signed = self._sign(pack(state.release))
+        signed = self._sign(state.packed())
         return ModelVersion(
             event_id=f"{model}@{state.version}",
             event_time=state.learned_through,

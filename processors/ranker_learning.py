@@ -1,6 +1,6 @@
 """Learning to rank: folds what shown offers earned into the ranker, and publishes a version of it now and then."""
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -17,6 +17,8 @@ from processors.offer_features import FEATURES_ID, NAMES
 from schemas.offer_results import OfferExample, RankerVersion
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS
 from schemas.records import DAY, AnyRecord
+from schemas.results import ModelOrder
+from schemas.topics import MODEL_ORDERS
 
 
 class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -31,10 +33,11 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     corrections: int = 0
     reward_drift: bytes = b""
     residual_drift: bytes = b""
+    order: str = ""
 
 
 class RankerLearner:
-    """A ranker being taught: the model, its progressive metrics, and how far it has come.
+    """A ranker being taught: the model, its progressive metrics, how far it has come, and the last order it took.
 
     `reward_drift` watches the rewards, `residual_drift` by how much they exceed the scores they were expected by.
     """
@@ -51,10 +54,17 @@ class RankerLearner:
         self.since_published = 0
         self.published_at = 0
         self.corrections = 0
+        self.order = ""
         self._lessons: list[OfferExample] = []
 
     def add(self, example: OfferExample) -> None:
-        """Take in an example. It is learned with those around it, in order: many at once cost far less than one."""
+        """Take in an example, or what corrects one.
+
+        It is learned with those around it, in order: many at once cost far less than one.
+        """
+        if example.late:
+            self.correct(example)
+            return
         if example.version:
             self.metrics.add(example.label, example.score)
             self.residual_drift.add(example.earned - example.score)
@@ -100,6 +110,23 @@ class RankerLearner:
         self.since_published += 1
         self.learned_through = max(self.learned_through, example.matured_at)
 
+    def packed(self) -> bytes:
+        """Return what rankings need: the model."""
+        self.learn()
+        return self.model.snapshot()
+
+    def obey(self, order: ModelOrder, blob: bytes) -> None:
+        """Go on from the model of an order. What was measured stays: it judges scores that were given.
+
+        Raises ValueError for a blob of other features, and then changes nothing.
+        """
+        model = AdditiveRanker(NAMES)
+        model.restore(blob)
+        self._lessons.clear()
+        self.model, self.order = model, order.event_id
+        self.examples, self.rewarded = order.examples, order.frauds
+        self.learned_through = order.learned_through
+
     def snapshot(self) -> bytes:
         """Return the whole state, from which `restored` goes on bit for bit."""
         self.learn()
@@ -116,6 +143,7 @@ class RankerLearner:
                 self.corrections,
                 self.reward_drift.snapshot(),
                 self.residual_drift.snapshot(),
+                self.order,
             )
         )
 
@@ -129,6 +157,7 @@ class RankerLearner:
         learner.version, learner.examples, learner.rewarded = kept.version, kept.examples, kept.rewarded
         learner.learned_through, learner.since_published = kept.learned_through, kept.since_published
         learner.published_at, learner.corrections = kept.published_at, kept.corrections
+        learner.order = kept.order
         for drift, state in ((learner.reward_drift, kept.reward_drift), (learner.residual_drift, kept.residual_drift)):
             if state:
                 drift.restore(state)
@@ -155,18 +184,28 @@ class OfferLearner:
     the model is ready. `sign` signs its blob. Examples with vectors of another set of features are passed over. An
     example that corrects another is learned too, in its place where the model allows (`AdditiveRanker.correct_one`);
     without `corrects` it is passed over.
+
+    An order puts the ranker where it says, and a version that tells so is published at once. Passed over is one that
+    was taken already, whose blob `verify` refuses with BadSignature, or which is of other features.
     """
 
     name = "offer-learning"
-    inputs = (OFFER_EXAMPLES,)
+    inputs = (OFFER_EXAMPLES, MODEL_ORDERS)
     outputs = (RANKERS,)
     tables = ()
     state = RankerLearner
 
     def __init__(
-        self, sign: Callable[[bytes], bytes], every: int = 200, at_most: int = DAY // 24, *, corrects: bool = True
+        self,
+        sign: Callable[[bytes], bytes],
+        verify: Callable[[bytes], bytes],
+        every: int = 200,
+        at_most: int = DAY // 24,
+        *,
+        corrects: bool = True,
     ) -> None:
         self._sign = sign
+        self._verify = verify
         self._corrects = corrects
         self._every = every
         self._at_most = at_most
@@ -174,18 +213,28 @@ class OfferLearner:
     def step(
         self, state: RankerLearner | None, record: AnyRecord, tables: Tables
     ) -> tuple[RankerLearner | None, Iterable[Said]]:
-        """Return the ranker with one example more, and a version where one is due."""
+        """Return the ranker with one example more or as it was ordered, and a version where one is due."""
+        if isinstance(record.message, ModelOrder):
+            return self._obeyed(state, record.message)
         example: OfferExample = record.message
         if example.features != FEATURES_ID or (example.late and not (self._corrects and state)):
             return state, ()
         state = state or RankerLearner()
-        if example.late:
-            state.correct(example)
-        else:
-            state.add(example)
+        state.add(example)
         if not self._is_due(state, example.matured_at):
             return state, ()
-        return state, (Said(RANKERS, self._published(state, example)),)
+        return state, (Said(RANKERS, self._published(state, example.model, example.matured_at)),)
+
+    def _obeyed(self, state: RankerLearner | None, order: ModelOrder) -> tuple[RankerLearner | None, Iterable[Said]]:
+        if order.features != FEATURES_ID or (state is not None and state.order == order.event_id):
+            return state, ()
+        obeying = state or RankerLearner()
+        try:
+            obeying.obey(order, self._verify(b64decode(order.blob)))
+        except ValueError:
+            return state, ()
+        version = self._published(obeying, order.model, max(order.event_time, obeying.published_at))
+        return obeying, (Said(RANKERS, msgspec.structs.replace(version, order=order.event_id, why=order.why)),)
 
     def _is_due(self, state: RankerLearner, now: int) -> bool:
         if state.since_published < self._every and now - state.published_at < self._at_most:
@@ -193,15 +242,15 @@ class OfferLearner:
         state.learn()
         return state.model.ready
 
-    def _published(self, state: RankerLearner, example: OfferExample) -> RankerVersion:
+    def _published(self, state: RankerLearner, model: str, now: int) -> RankerVersion:
         state.version += 1
         state.since_published = 0
-        state.published_at = example.matured_at
-        signed = self._sign(state.model.snapshot())
+        state.published_at = now
+        signed = self._sign(state.packed())
         return RankerVersion(
-            event_id=f"{example.model}@{state.version}",
+            event_id=f"{model}@{state.version}",
             event_time=state.learned_through,
-            model=example.model,
+            model=model,
             version=state.version,
             digest=digest(signed),
             blob=b64encode(signed).decode(),

@@ -206,7 +206,8 @@ class RankerVersion(Result, frozen=True, kw_only=True):
     """A published version of a ranker: the signed blob, and what it had learned by then.
 
     `event_id` is "model@version"; `blob` is base64 of the signed snapshot; `metrics` are progressive, over examples
-    that a version of the model had scored.
+    that a version of the model had scored. A version that was not learned but ordered tells the id of the ModelOrder
+    and why it was given.
     """
 
     model: str
@@ -218,3 +219,5 @@ class RankerVersion(Result, frozen=True, kw_only=True):
     rewarded: int
     learned_through: int
     metrics: dict[str, float] = msgspec.field(default_factory=dict)
+    order: str = ""
+    why: str = ""

@@ -165,8 +165,9 @@ class ModelVersion(Result, frozen=True, kw_only=True):
 class ModelOrder(Result, frozen=True, kw_only=True):
     """An order to the learner of a model: forget what you are, go on from this release, and publish it at once.
 
-    `blob` is base64 of a signed snapshot, which had learned `examples` with so many `frauds`, the last of them matured
-    at `learned_through`. `event_time` places the order among the examples. `why` and `by` are for the audit.
+    `blob` is base64 of a signed snapshot, which had learned `examples` with so many `frauds` (of a ranker: rewarded
+    ones), the last of them matured at `learned_through`. `event_time` places the order among the examples. `why` and
+    `by` are for the audit.
     """
 
     model: str

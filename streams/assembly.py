@@ -81,6 +81,7 @@ def offer_pipeline(settings: Settings) -> Pipeline:
             OfferRewards(settings.rewards, settings.reward_horizon),
             OfferLearner(
                 partial(sign, key=key),
+                partial(verify, key=key),
                 every=settings.ranker_every,
                 at_most=settings.ranker_at_most,
                 corrects=settings.correct_rewards,

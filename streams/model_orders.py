@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from processors.model_orders import Excluded, back_to, on_from, taught_anew
+from processors.model_orders import FIELDS, AnyExample, AnyVersion, Excluded, back_to, on_from, taught_anew
+from processors.offer_features import FEATURES_ID
 from schemas.errors import BadMessage
-from schemas.records import Record
-from schemas.results import Example, ModelOrder, ModelVersion
+from schemas.offer_results import OfferExample, RankerVersion
+from schemas.offer_topics import OFFER_EXAMPLES, RANKERS
+from schemas.records import Record, Topic
+from schemas.results import Example, ModelOrder
 from schemas.topics import EXAMPLES, MODEL_ORDERS, MODELS
 from sinks.serving import Reader
 from streams.journal import Log
@@ -25,13 +28,13 @@ class Rebuilt(NamedTuple):
     """What a model was rebuilt from: a version (None: nothing), and how many outcomes were learned and left out."""
 
     order: ModelOrder
-    base: ModelVersion | None
+    base: AnyVersion | None
     learned: int
     excluded: int
 
 
 class Keys(NamedTuple):
-    """What vouches for a model's bytes, the features it must be of, and who gives the order."""
+    """What vouches for a model's bytes, the features a fraud model must be of, and who gives the order."""
 
     sign: Callable[[bytes], bytes]
     verify: Callable[[bytes], bytes]
@@ -40,13 +43,30 @@ class Keys(NamedTuple):
     by: str = ""
 
 
-async def newest_of(reader: Reader, model: str, tenant: str) -> ModelVersion:
+async def newest_versions(reader: Reader, tenant: str) -> dict[str, AnyVersion]:
+    """Return the newest version of each model, rankers included, without its blob."""
+    rankers: dict[str, AnyVersion] = {
+        name: RANKERS.decode(value) for name, value in (await reader.rankers(tenant)).items()
+    }
+    return rankers | {name: MODELS.decode(value) for name, value in (await reader.models(tenant)).items()}
+
+
+async def newest_of(reader: Reader, model: str, tenant: str) -> AnyVersion:
     """Return the newest version of a model, without its blob. Raises Refused for one that has none."""
-    versions = await reader.models(tenant)
+    versions = await newest_versions(reader, tenant)
     if model not in versions:
         known = ", ".join(sorted(versions)) or "none yet"
         raise Refused(f"no model {model!r} of tenant {tenant!r} has been published; there is {known}")
-    return MODELS.decode(versions[model])
+    return versions[model]
+
+
+async def _kept(reader: Reader, newest: AnyVersion, version: int) -> AnyVersion | None:
+    """Return a version of the model that `newest` is of, with its blob."""
+    if isinstance(newest, RankerVersion):
+        stored = await reader.ranker_version(newest.model, version, newest.tenant)
+        return None if stored is None else RANKERS.decode(stored)
+    stored = await reader.model_version(newest.model, version, newest.tenant)
+    return None if stored is None else MODELS.decode(stored)
 
 
 async def rollback(reader: Reader, model: str, version: int, tenant: str, by: str) -> ModelOrder:
@@ -54,31 +74,41 @@ async def rollback(reader: Reader, model: str, version: int, tenant: str, by: st
     newest = await newest_of(reader, model, tenant)
     if version == newest.version:
         raise Refused(f"{newest.event_id} is the newest version: nothing to go back to")
-    stored = await reader.model_version(model, version, tenant)
-    if stored is None:
+    found = await _kept(reader, newest, version)
+    if found is None:
         raise Refused(
             f"{model}@{version} is not kept: versions rest in Redis for 90 days, the newest is {newest.version}"
         )
-    return back_to(MODELS.decode(stored), newest, by)
+    return back_to(found, newest, by)
 
 
 async def rebuild(
-    reader: Reader, examples: Sequence[Example], model: str, excluded: Sequence[Excluded], start: int | None, keys: Keys
+    reader: Reader,
+    log: Log,
+    model: str,
+    excluded: Sequence[Excluded],
+    start: int | None,
+    keys: Keys,
+    tell: Callable[[str], None],
 ) -> Rebuilt:
-    """Return the order that puts a model where it would be without some outcomes.
+    """Return the order that puts a model where it would be without some of the outcomes that the log has.
 
-    `examples` are what the log has. The model goes on from version `start` (0: from nothing), for None from the last
-    one that had learned none of those, with all the others. Raises Refused when no outcome is excluded, or no such
-    version is kept; BadSignature and ValueError for a version signed with another secret, or of other features.
+    The model goes on from version `start` (0: from nothing), for None from the last one that had learned none of those,
+    with all the others. Raises Refused when no outcome is excluded, by a field that its outcomes do not have, or no
+    such version is kept; BadSignature and ValueError for a version signed with another secret, or of other features.
     """
     newest = await newest_of(reader, model, "default")
-    if newest.features != keys.features_id:
+    if newest.features != (FEATURES_ID if isinstance(newest, RankerVersion) else keys.features_id):
         raise Refused(f"{newest.event_id} is of other features than these settings declare: use the worker's settings")
-    kept: list[Example] = []
-    bad: list[Example] = []
-    for example in examples:
+    kind: type[AnyExample] = OfferExample if isinstance(newest, RankerVersion) else Example
+    if unknown := [each.field for each in excluded if each.field not in FIELDS[kind]]:
+        raise Refused(f"outcomes of {model} have no {', '.join(unknown)}, but {', '.join(FIELDS[kind])}")
+    kept: list[AnyExample] = []
+    bad: list[AnyExample] = []
+    for example in logged(log, kind):
         if (example.model, example.features) == (model, newest.features):
             (bad if any(each.has(example) for each in excluded) else kept).append(example)
+    tell(f"{len(kept):,} outcomes, and {len(bad):,} to leave out")
     named = " or ".join(f"{each.field}={each.value}" for each in excluded)
     if not bad:
         raise Refused(f"none of the {len(kept):,} outcomes in the log has {named}: nothing to leave out")
@@ -89,15 +119,14 @@ async def rebuild(
     return Rebuilt(order, base, learner.examples - (0 if base is None else base.examples), len(bad))
 
 
-async def _base(reader: Reader, newest: ModelVersion, bad: Example, start: int | None) -> ModelVersion | None:
+async def _base(reader: Reader, newest: AnyVersion, bad: AnyExample, start: int | None) -> AnyVersion | None:
     """Return the version to go on from: the one asked for, or the last that had not learned from `bad`."""
     if start == 0:
         return None
     for version in range(newest.version, 0, -1) if start is None else (start,):
-        stored = await reader.model_version(newest.model, version)
-        if stored is None:
+        found = await _kept(reader, newest, version)
+        if found is None:
             break
-        found = MODELS.decode(stored)
         if start is not None or found.learned_through < bad.matured_at:
             return found
     if start is not None:
@@ -107,21 +136,29 @@ async def _base(reader: Reader, newest: ModelVersion, bad: Example, start: int |
     )
 
 
-def logged(log: Log) -> Iterator[Example]:
+def logged(log: Log, kind: type[AnyExample]) -> Iterator[AnyExample]:
     """Yield the outcomes that the log still has, each once, in the order of each partition; a model's lie in one."""
-    seen: set[tuple[str, str, bool]] = set()
-    for partition, end in sorted(log.ends(EXAMPLES.name).items()):
-        for raw in log.read(EXAMPLES.name, partition, 0, end - 1):
+    seen: set[tuple[object, ...]] = set()
+    topic: Topic[Any] = OFFER_EXAMPLES if kind is OfferExample else EXAMPLES
+    for partition, end in sorted(log.ends(topic.name).items()):
+        for raw in log.read(topic.name, partition, 0, end - 1):
             try:
-                example = EXAMPLES.decode(raw.value)
+                example = topic.decode(raw.value)
             except BadMessage:
                 continue  # a worker made a dead letter of it
-            if (once := (example.model, example.event_id, example.label)) not in seen:
+            if (once := _identity(example)) not in seen:
                 seen.add(once)
                 yield example
 
 
-async def give(reader: Reader, bootstrap: str, order: ModelOrder, seconds: float) -> ModelVersion:
+def _identity(example: AnyExample) -> tuple[object, ...]:
+    """Return what two outcomes share only if one is the other, said again."""
+    if isinstance(example, OfferExample):
+        return example.model, example.event_id, example.late, example.before, example.reward, example.matured_at
+    return example.model, example.event_id, example.label
+
+
+async def give(reader: Reader, bootstrap: str, order: ModelOrder, seconds: float) -> AnyVersion:
     """Publish an order and return the version in which it was obeyed. Raises Refused when that takes too long."""
     before = await newest_of(reader, order.model, order.tenant)
     publish([Record(MODEL_ORDERS, order, order.event_id)], bootstrap)
@@ -129,8 +166,8 @@ async def give(reader: Reader, bootstrap: str, order: ModelOrder, seconds: float
     while monotonic() < deadline:
         newest = await newest_of(reader, order.model, order.tenant)
         for version in range(looked, newest.version + 1):
-            stored = await reader.model_version(order.model, version, order.tenant)
-            if stored is not None and (found := MODELS.decode(stored)).order == order.event_id:
+            found = await _kept(reader, newest, version)
+            if found is not None and found.order == order.event_id:
                 return found
         looked = newest.version
         await asyncio.sleep(POLL_SECONDS)

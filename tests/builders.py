@@ -9,6 +9,8 @@ from typing import Any
 from online_models.release import Release, pack
 from online_models.snapshots import digest, sign, verify
 from schemas.events import Feedback, Transaction
+from schemas.offer_results import OfferExample, RankerVersion
+from schemas.offer_topics import OFFER_EXAMPLES, RANKERS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
 from schemas.results import CardFeatures, Example, FraudScore, Label, ModelOrder, ModelVersion
 from schemas.topics import (
@@ -106,6 +108,8 @@ TOPICS: dict[type, AnyTopic] = {
     Example: EXAMPLES,
     ModelVersion: MODELS,
     ModelOrder: MODEL_ORDERS,
+    OfferExample: OFFER_EXAMPLES,
+    RankerVersion: RANKERS,
 }
 
 

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from online_models.snapshots import sign, verify
-from processors.model_orders import Excluded
+from processors.model_orders import AnyVersion, Excluded, kind_of
 from schemas.records import Record
-from schemas.results import ModelAlias, ModelVersion
-from schemas.topics import MODEL_ALIASES, MODELS
+from schemas.results import ModelAlias
+from schemas.topics import MODEL_ALIASES
 from sinks.base import SinkBusy
 from sinks.connection import connect
 from sinks.serving import Reader
@@ -28,7 +28,7 @@ from streams.deliveries import Undelivered
 from streams.demo_screen import moment
 from streams.kafka_log import KafkaLog
 from streams.model_aliases import aliases, promotion
-from streams.model_orders import Keys, Rebuilt, Refused, give, logged, rebuild, rollback
+from streams.model_orders import Keys, Rebuilt, Refused, give, newest_versions, rebuild, rollback
 from streams.publish import publish
 from streams.running import reachable
 from streams.settings import Settings
@@ -56,12 +56,13 @@ def list_command(
     if as_json:
         typer.echo(msgspec.json.encode(versions))
         return
-    table = Table("model", "kind", "learned through", "outcomes", "frauds", "AUC", "AP", "digest", box=None)
+    table = Table("model", "kind", "learned through", "outcomes", "positive", "AUC", "AP", "digest", box=None)
     for version in versions:
         measured = (_figure(version, name) for name in ("roc_auc", "average_precision"))
         name, learned = f"{version.model}@{version.version}", moment(version.learned_through)
-        counts = (f"{version.examples:,}", f"{version.frauds:,}")
-        table.add_row(name, version.kind, learned, *counts, *measured, version.digest[:8])
+        kind, positive = kind_of(version)
+        counts = (f"{version.examples:,}", f"{positive:,}")
+        table.add_row(name, kind, learned, *counts, *measured, version.digest[:8])
     Console().print(table if versions else "no model has been published yet")
 
 
@@ -157,7 +158,7 @@ def _tell(said: list[ModelAlias], as_json: bool) -> None:
     Console().print(table)
 
 
-async def _rolled_back(settings: Settings, model: str, to: int, tenant: str, patience: float) -> ModelVersion:
+async def _rolled_back(settings: Settings, model: str, to: int, tenant: str, patience: float) -> AnyVersion:
     async with aclosing(Reader(connect(settings.redis))) as reader:
         return await give(reader, settings.kafka, await rollback(reader, model, to, tenant, getuser()), patience)
 
@@ -169,21 +170,19 @@ async def _rebuilt(
     start: int | None,
     patience: float,
     tell: Callable[[str], None],
-) -> tuple[Rebuilt, ModelVersion]:
+) -> tuple[Rebuilt, AnyVersion]:
     scorer, key = fraud_scorer(settings), settings.key("models")
     keys = Keys(partial(sign, key=key), partial(verify, key=key), scorer.names, scorer.features_id, getuser())
-    with closing(KafkaLog(settings.kafka)) as log:
-        examples = list(logged(log))
-    tell(f"{len(examples):,} outcomes")
     async with aclosing(Reader(connect(settings.redis))) as reader:
-        rebuilt = await rebuild(reader, examples, model, excluded, start, keys)
+        with closing(KafkaLog(settings.kafka)) as log:
+            rebuilt = await rebuild(reader, log, model, excluded, start, keys, tell)
         return rebuilt, await give(reader, settings.kafka, rebuilt.order, patience)
 
 
-async def _newest(settings: Settings, tenant: str) -> list[ModelVersion]:
+async def _newest(settings: Settings, tenant: str) -> list[AnyVersion]:
     async with aclosing(Reader(connect(settings.redis))) as reader:
-        return [MODELS.decode(value) for value in (await reader.models(tenant)).values()]
+        return list((await newest_versions(reader, tenant)).values())
 
 
-def _figure(version: ModelVersion, name: str) -> str:
+def _figure(version: AnyVersion, name: str) -> str:
     return f"{version.metrics[name]:.4f}" if name in version.metrics else "–"

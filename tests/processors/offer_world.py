@@ -19,11 +19,13 @@ from schemas.events import Click, Event, Offer, OfferRequest, Profile, Transacti
 from schemas.offer_results import OfferEvent, OfferExample, OfferUsage, RankedOffer, RankerVersion, Ranking
 from schemas.offer_topics import OFFER_EVENTS, OFFER_EXAMPLES, OFFER_USAGE, RANKERS, RANKINGS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
-from schemas.topics import CLICKS, OFFER_REQUESTS, OFFERS, PROFILES, TRANSACTIONS
+from schemas.results import ModelOrder
+from schemas.topics import CLICKS, MODEL_ORDERS, OFFER_REQUESTS, OFFERS, PROFILES, TRANSACTIONS
 from streams.pipeline import Pipeline
 from tests.builders import HOUR, NOON, base64, moment, signed, transaction, verified
 
 TOPICS: dict[type, AnyTopic] = {
+    ModelOrder: MODEL_ORDERS,
     Click: CLICKS,
     Offer: OFFERS,
     Profile: PROFILES,
@@ -125,7 +127,7 @@ def tables(*offers: Offer, ranker: RankerVersion | None = None, used: Iterable[O
 def pipeline(**settings: Any) -> Pipeline:
     """Return the pipeline of offers, which publishes often."""
     ranker = OfferRanker(verified, **settings)
-    return Pipeline((ranker, OfferUsageCounter(), OfferRewards(), OfferLearner(signed, every=20)))
+    return Pipeline((ranker, OfferUsageCounter(), OfferRewards(), OfferLearner(signed, verified, every=20)))
 
 
 CATALOGUE = (

@@ -9,9 +9,11 @@ from online_models.release import Release, unpack
 from online_models.snapshots import BadSignature, sign
 from processors.learning import FraudLearner
 from processors.model_orders import Excluded, back_to, on_from, taught_anew
+from processors.ranker_learning import OfferLearner
 from schemas.results import Example, ModelVersion
 from streams.task import Task
 from tests.builders import HOUR, NOON, example, heard, signed, verified
+from tests.processors.offer_world import offer_example
 
 FEATURES = ("amount", "risk")
 
@@ -79,6 +81,20 @@ def test_the_same_order_given_twice_has_the_same_id_and_another_has_another() ->
     one, two, three = taught(outcomes(60, range(0)))
     assert back_to(one, three).event_id == back_to(one, three, "bob").event_id
     assert back_to(one, three).event_id != back_to(two, three).event_id
+
+
+def test_a_ranker_taught_anew_is_the_one_that_never_learned_what_was_left_out() -> None:
+    examples = [offer_example(n, decision=f"d{n % 9}") for n in range(330)]
+    examples += [offer_example(n, late=True, before=examples[n].earned, reward=1.0) for n in range(3)]
+    versions = heard(Task(OfferLearner(signed, verified, every=50), {}, {}), *examples)
+    honest = [each for each in examples if each.decision != "d7"]
+    (never,) = heard(Task(OfferLearner(signed, verified, len(honest), 10**15), {}, {}), *honest)
+    anew = taught_anew(None, versions[-1], honest, (), verified)
+    assert anew.packed() == verified(b64decode(never.blob))
+    order = on_from(anew, versions[-1], signed, "d7 was wrong")
+    assert (order.kind, order.examples, order.model) == ("ranker", anew.examples, "offers")
+    on = taught_anew(versions[0], versions[-1], examples, (), verified)
+    assert on.examples == len(examples) - 3
 
 
 def test_no_model_is_taught_on_from_a_version_that_another_key_signed() -> None:

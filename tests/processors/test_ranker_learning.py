@@ -1,6 +1,6 @@
 """The ranker being taught: every example once, a version now and then, and exactly on after a restart."""
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import Any
 
 import msgspec
@@ -9,6 +9,8 @@ import pytest
 
 from online_models.base import Vector
 from online_models.offers import AdditiveRanker
+from online_models.snapshots import sign
+from processors.model_orders import back_to
 from processors.offer_features import NAMES
 from processors.ranker_learning import OfferLearner, RankerLearner, lessons_of
 from schemas.offer_results import OfferExample, RankerVersion
@@ -23,13 +25,13 @@ def published(task: Task, numbers: range) -> list[RankerVersion]:
 
 
 def test_a_version_is_published_when_there_are_examples_enough_and_the_model_is_ready() -> None:
-    said = published(Task(OfferLearner(signed, every=50), {}, {}), range(330))
+    said = published(Task(OfferLearner(signed, verified, every=50), {}, {}), range(330))
     assert [each.examples for each in said] == [200, 250, 300]
     assert [each.version for each in said] == [1, 2, 3]
 
 
 def test_a_version_is_published_when_the_last_is_old() -> None:
-    task = Task(OfferLearner(signed, every=1_000, at_most=DAY), {}, {})
+    task = Task(OfferLearner(signed, verified, every=1_000, at_most=DAY), {}, {})
     assert [each.examples for each in published(task, range(250))] == [200]
     later = offer_example(251, matured_at=NOON + 2 * DAY)
     (said,) = task.step(record(later))
@@ -37,7 +39,7 @@ def test_a_version_is_published_when_the_last_is_old() -> None:
 
 
 def test_a_version_scores_as_a_model_that_learned_the_same() -> None:
-    *_, last = published(Task(OfferLearner(signed, every=300), {}, {}), range(300))
+    *_, last = published(Task(OfferLearner(signed, verified, every=300), {}, {}), range(300))
     model = AdditiveRanker(NAMES)
     model.restore(verified(b64decode(last.blob)))
     assert model.snapshot() == taught(last.examples).snapshot()
@@ -46,9 +48,49 @@ def test_a_version_scores_as_a_model_that_learned_the_same() -> None:
 
 
 def test_examples_of_other_features_are_passed_over() -> None:
-    task = Task(OfferLearner(signed), {}, {})
+    task = Task(OfferLearner(signed, verified), {}, {})
     assert task.step(record(offer_example(features="other"))) == []
     assert task.states == {}
+
+
+def test_an_order_puts_the_ranker_back_and_is_published_at_once() -> None:
+    task = Task(OfferLearner(signed, verified, every=50), {}, {})
+    first, *_, last = published(task, range(330))
+    order = back_to(first, last, "ann")
+    (said,) = task.step(record(order))
+    assert (said.message.blob, said.message.examples, said.message.rewarded) == (
+        first.blob,
+        first.examples,
+        first.rewarded,
+    )
+    assert (said.message.version, said.message.order, said.message.why) == (
+        last.version + 1,
+        order.event_id,
+        "back from offers@3 to offers@1",
+    )
+    assert task.step(record(order)) == []
+    learner = task.states["offers"]
+    assert RankerLearner.restored(learner.snapshot()).order == order.event_id
+    assert learner.packed() == verified(b64decode(first.blob))
+
+
+def test_an_order_that_cannot_be_obeyed_changes_nothing() -> None:
+    task = Task(OfferLearner(signed, verified, every=50), {}, {})
+    first, *_, last = published(task, range(330))
+    order = back_to(first, last)
+    forged = b64encode(sign(verified(b64decode(first.blob)), b"another key")).decode()
+    nonsense = b64encode(signed(b"nonsense")).decode()
+    before = task.states["offers"].snapshot()
+    for bad in ({"features": "f"}, {"blob": forged}, {"blob": nonsense}):
+        assert task.step(record(msgspec.structs.replace(order, **bad))) == []
+        assert task.states["offers"].snapshot() == before
+
+
+def test_an_order_may_come_before_any_outcome() -> None:
+    first, *_, last = published(Task(OfferLearner(signed, verified, every=50), {}, {}), range(330))
+    task = Task(OfferLearner(signed, verified), {}, {})
+    (said,) = task.step(record(back_to(first, last)))
+    assert (said.message.event_id, said.message.examples) == ("offers@1", first.examples)
 
 
 def test_a_learner_restored_goes_on_to_the_last_bit() -> None:
@@ -76,7 +118,7 @@ def test_nothing_to_learn_changes_nothing() -> None:
 
 def learned(*examples: OfferExample, corrects: bool = True) -> RankerLearner:
     """Return the state of a learner that was told these."""
-    task = Task(OfferLearner(signed, corrects=corrects), {}, {})
+    task = Task(OfferLearner(signed, verified, corrects=corrects), {}, {})
     for example in examples:
         task.step(record(example))
     state: RankerLearner = task.states["offers"]
@@ -141,11 +183,11 @@ def test_a_learner_that_does_not_correct_passes_corrections_over() -> None:
     examples = some(300)
     late = correction(examples[7], 1.0)
     assert learned(*examples, late, corrects=False).snapshot() == learned(*examples).snapshot()
-    assert Task(OfferLearner(signed), {}, {}).step(record(late)) == []
+    assert Task(OfferLearner(signed, verified), {}, {}).step(record(late)) == []
 
 
 def test_corrections_bring_a_version_too() -> None:
-    task = Task(OfferLearner(signed, every=250), {}, {})
+    task = Task(OfferLearner(signed, verified, every=250), {}, {})
     published(task, range(250))
     said = [out.message for each in some(250) for out in task.step(record(correction(each, 0.5, matured_at=NOON)))]
     assert [(each.version, each.examples, each.metrics["corrections"]) for each in said] == [(2, 250, 200.0)]
@@ -157,7 +199,7 @@ def test_a_version_tells_how_often_rewards_and_residuals_have_drifted() -> None:
     fallen, foreseen = (learned(*some(900), *some(600, label=False, score=score)) for score in (0.4, 0.0))
     assert (fallen.figures()["reward_drifts"], fallen.figures()["residual_drifts"]) == (1.0, 1.0)
     assert (foreseen.figures()["reward_drifts"], foreseen.figures()["residual_drifts"]) == (1.0, 0.0)
-    task = Task(OfferLearner(signed, every=300), {}, {})
+    task = Task(OfferLearner(signed, verified, every=300), {}, {})
     *_, last = published(task, range(300))
     assert {"reward_drifts", "residual_drifts"} <= last.metrics.keys()
 

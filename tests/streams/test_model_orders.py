@@ -1,7 +1,7 @@
 """An order is given only where something can come of it; what it is made of is what the log and Redis still have."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,15 +9,19 @@ import pytest
 from typer.testing import CliRunner
 
 from processors.learning import FraudLearner
-from processors.model_orders import Excluded
+from processors.model_orders import AnyVersion, Excluded
+from processors.ranker_learning import OfferLearner
+from schemas.offer_results import OfferExample, RankerVersion
+from schemas.offer_topics import OFFER_EXAMPLES
 from schemas.results import Example, ModelVersion
 from schemas.topics import EXAMPLES
 from sinks.memory import MemoryValues
 from sinks.serving import Reader, apply, serve
 from streams.main import app
-from streams.model_orders import Keys, Refused, logged, rebuild, rollback
+from streams.model_orders import Keys, Rebuilt, Refused, logged, rebuild, rollback
 from streams.task import Task
 from tests.builders import HOUR, NOON, example, heard, record, signed, verified
+from tests.processors.offer_world import offer_example
 from tests.streams.memory_log import MemoryLog
 
 FEATURES = ("amount", "risk")
@@ -40,12 +44,16 @@ def outcomes(count: int = 80) -> list[Example]:
     ]
 
 
+def untold(_what: str) -> None:
+    """Tell nobody."""
+
+
 def versions(examples: list[Example]) -> list[ModelVersion]:
     learner = FraudLearner(FEATURES, "f", signed, verified, {"fraud": "logistic"}, every=20, at_most=10**15)
     return heard(Task(learner, {}, {}), *examples)
 
 
-def served(found: list[ModelVersion]) -> Reader:
+def served(found: Sequence[AnyVersion]) -> Reader:
     values = MemoryValues()
     for version in found:
         made = record(version)
@@ -55,6 +63,52 @@ def served(found: list[ModelVersion]) -> Reader:
 
 def now(question: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(question)
+
+
+def rebuilt(examples: list[Example], excluded: str, start: int | None = None, keys: Keys = KEYS) -> Rebuilt:
+    """Return what comes of rebuilding the model that learned these, which are in the log."""
+    log = MemoryLog()
+    log.append(EXAMPLES, examples)
+    return now(rebuild(served(versions(examples)), log, "fraud", [Excluded.parsed(excluded)], start, keys, untold))
+
+
+def ranked(count: int = 300) -> tuple[list[OfferExample], list[RankerVersion]]:
+    """Return outcomes of offers, and the versions of the ranker that learned them."""
+    examples = [offer_example(n, policy="softmax" if n in LIES else "greedy") for n in range(count)]
+    return examples, heard(Task(OfferLearner(signed, verified, every=20), {}, {}), *examples)
+
+
+def test_a_ranker_goes_back_too() -> None:
+    _, found = ranked()
+    order = now(rollback(served(found), "offers", 2, "default", "ann"))
+    assert (order.blob, order.examples, order.frauds) == (found[1].blob, found[1].examples, found[1].rewarded)
+
+
+def test_a_ranker_is_rebuilt_without_what_one_policy_showed() -> None:
+    examples, found = ranked()
+    log = MemoryLog()
+    log.append(OFFER_EXAMPLES, [*examples, examples[3]])
+    anew = now(rebuild(served(found), log, "offers", [Excluded.parsed("policy=softmax")], 0, KEYS, untold))
+    assert (anew.base, anew.learned, anew.excluded) == (None, 295, len(LIES))
+
+
+@pytest.mark.parametrize(
+    ("excluded", "why"),
+    [("terminal=t1", "outcomes of offers have no terminal"), ("user=nobody", "nothing to leave out")],
+)
+def test_what_cannot_be_left_out_of_a_ranker_is_refused(excluded: str, why: str) -> None:
+    examples, found = ranked(230)
+    log = MemoryLog()
+    log.append(OFFER_EXAMPLES, examples)
+    with pytest.raises(Refused, match=why):
+        now(rebuild(served(found), log, "offers", [Excluded.parsed(excluded)], None, KEYS, untold))
+
+
+def test_corrections_of_one_outcome_are_outcomes_of_their_own() -> None:
+    log, first = MemoryLog(), offer_example(1)
+    late = offer_example(1, late=True, before=0.0, reward=1.0)
+    log.append(OFFER_EXAMPLES, [first, late, first, late])
+    assert list(logged(log, OfferExample)) == [first, late]
 
 
 def test_going_back_takes_the_version_as_it_was_published() -> None:
@@ -79,16 +133,14 @@ def test_there_is_no_going_back_to_what_is_not_there(model: str, version: int, w
 
 def test_a_model_is_rebuilt_from_the_last_version_before_what_misled_it() -> None:
     examples = outcomes()
-    rebuilt = now(rebuild(served(versions(examples)), examples, "fraud", [Excluded("source", "liar")], None, KEYS))
-    assert rebuilt.base is not None
-    assert (rebuilt.base.version, rebuilt.learned, rebuilt.excluded) == (2, 35, 5)
-    assert (rebuilt.order.examples, rebuilt.order.why) == (75, "rebuilt from fraud@2 without source=liar")
+    anew = rebuilt(examples, "source=liar")
+    assert anew.base is not None
+    assert (anew.base.version, anew.learned, anew.excluded) == (2, 35, 5)
+    assert (anew.order.examples, anew.order.why) == (75, "rebuilt from fraud@2 without source=liar")
 
 
 def test_it_may_be_rebuilt_from_another_version_or_from_nothing() -> None:
-    examples = outcomes()
-    reader, liar = served(versions(examples)), [Excluded("source", "liar")]
-    of_one, of_nothing = (now(rebuild(reader, examples, "fraud", liar, start, KEYS)) for start in (1, 0))
+    of_one, of_nothing = (rebuilt(outcomes(), "source=liar", start) for start in (1, 0))
     assert of_one.base is not None
     assert (of_one.base.version, of_one.learned) == (1, 55)
     assert (of_nothing.base, of_nothing.learned, of_nothing.order.why) == (
@@ -105,18 +157,18 @@ def test_it_may_be_rebuilt_from_another_version_or_from_nothing() -> None:
         ("event_id=e3", None, KEYS, "say --from 0"),
         ("source=liar", 7, KEYS, "fraud@7 is not kept"),
         ("source=liar", None, KEYS._replace(features_id="g"), "other features"),
+        ("offer=coffee", None, KEYS, "outcomes of fraud have no offer, but source, user, "),
     ],
 )
 def test_what_cannot_be_rebuilt_is_refused(excluded: str, start: int | None, keys: Keys, why: str) -> None:
-    examples = outcomes()
     with pytest.raises(Refused, match=why):
-        now(rebuild(served(versions(examples)), examples, "fraud", [Excluded.parsed(excluded)], start, keys))
+        rebuilt(outcomes(), excluded, start, keys)
 
 
 def test_the_log_tells_each_outcome_once() -> None:
     log, examples = MemoryLog(), outcomes(4)
     log.append(EXAMPLES, [*examples, examples[1], None, msgspec.structs.replace(examples[2], label=True)])
-    assert [(each.event_id, each.label) for each in logged(log)] == [
+    assert [(each.event_id, each.label) for each in logged(log, Example)] == [
         ("e0", True),
         ("e1", False),
         ("e2", False),
