@@ -84,6 +84,11 @@ class Learner:
         self.release.model.learn_many(xs, ys, weights)
         self.release.anomaly.learn_many(xs)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the model tells payments apart by now."""
+        return bool(getattr(self.release.model, "ready", True))
+
     def packed(self) -> bytes:
         """Return what scorers need: the model with its calibration and its anomaly detector."""
         return pack(self.release)
@@ -207,7 +212,7 @@ class FraudLearner:
         if state.since_published < self._every and now - state.published_at < self._at_most:
             return False
         state.learn()
-        return bool(getattr(state.release.model, "ready", True))
+        return state.ready
 
     def _published(self, state: Learner, model: str, now: int) -> ModelVersion:
         state.version += 1

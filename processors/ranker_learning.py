@@ -110,6 +110,11 @@ class RankerLearner:
         self.since_published += 1
         self.learned_through = max(self.learned_through, example.matured_at)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the model tells offers apart by now."""
+        return self.model.ready
+
     def packed(self) -> bytes:
         """Return what rankings need: the model."""
         self.learn()
@@ -240,7 +245,7 @@ class OfferLearner:
         if state.since_published < self._every and now - state.published_at < self._at_most:
             return False
         state.learn()
-        return state.model.ready
+        return state.ready
 
     def _published(self, state: RankerLearner, model: str, now: int) -> RankerVersion:
         state.version += 1

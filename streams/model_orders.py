@@ -94,8 +94,9 @@ async def rebuild(
     """Return the order that puts a model where it would be without some of the outcomes that the log has.
 
     The model goes on from version `start` (0: from nothing), for None from the last one that had learned none of those,
-    with all the others. Raises Refused when no outcome is excluded, by a field that its outcomes do not have, or no
-    such version is kept; BadSignature and ValueError for a version signed with another secret, or of other features.
+    with all the others. Raises Refused when no outcome is excluded, by a field that its outcomes do not have, when too
+    few are left, or no such version is kept; BadSignature and ValueError for a version signed with another secret, or
+    of other features.
     """
     newest = await newest_of(reader, model, "default")
     if newest.features != (FEATURES_ID if isinstance(newest, RankerVersion) else keys.features_id):
@@ -114,6 +115,8 @@ async def rebuild(
         raise Refused(f"none of the {len(kept):,} outcomes in the log has {named}: nothing to leave out")
     base = await _base(reader, newest, bad[0], start)
     learner = taught_anew(base, newest, kept, keys.features, keys.verify)
+    if not learner.ready:
+        raise Refused(f"{learner.examples:,} outcomes are left, too few to teach {model} anew: all would score alike")
     why = f"rebuilt from {'nothing' if base is None else base.event_id} without {named}"
     order = on_from(learner, newest, keys.sign, why, keys.by)
     return Rebuilt(order, base, learner.examples - (0 if base is None else base.examples), len(bad))

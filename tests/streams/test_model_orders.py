@@ -104,6 +104,15 @@ def test_what_cannot_be_left_out_of_a_ranker_is_refused(excluded: str, why: str)
         now(rebuild(served(found), log, "offers", [Excluded.parsed(excluded)], None, KEYS, untold))
 
 
+def test_a_model_that_too_few_outcomes_are_left_for_is_not_put_in_the_place_of_one_that_works() -> None:
+    examples, found = ranked(230)
+    bad = [msgspec.structs.replace(each, user="bot") if n < 100 else each for n, each in enumerate(examples)]
+    log = MemoryLog()
+    log.append(OFFER_EXAMPLES, bad)
+    with pytest.raises(Refused, match="130 outcomes are left, too few to teach offers anew"):
+        now(rebuild(served(found), log, "offers", [Excluded.parsed("user=bot")], 0, KEYS, untold))
+
+
 def test_corrections_of_one_outcome_are_outcomes_of_their_own() -> None:
     log, first = MemoryLog(), offer_example(1)
     late = offer_example(1, late=True, before=0.0, reward=1.0)
