@@ -58,6 +58,21 @@ def empty(features: int, knots: int, rates: Vector, owners: Indices) -> Additive
     )
 
 
+def grown(model: Additive, features: int, more: int) -> Additive:
+    """Return the state with so many features more behind the first `features`: it says what it said.
+
+    To a new feature nothing is known, not even where its knots are: it counts from when they are next placed, and a
+    missing value of it at once.
+    """
+    unknown = empty(more, model.knots.shape[1], model.rates, model.owners[:0])
+    told = {
+        name: np.concatenate((array[:features], getattr(unknown, name), array[features:]))
+        for name, array in model._asdict().items()
+        if name not in ("scalars", "rates", "owners")
+    }
+    return model._replace(**told)
+
+
 def placed(model: Additive, feature: int) -> Vector:
     """Return the knots of a feature, without the padding."""
     row = model.knots[feature]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
+import msgspec
 import numpy as np
 
 from online_models import additive_kernels as kernels
-from online_models.additive_state import Additive
+from online_models.additive_kernels import _contribution
+from online_models.additive_state import Additive, grown
 from online_models.base import Vector, checked_weight, finite, infinite
 from online_models.compiled import compiled
+from online_models.crosses import Columns
 from online_models.fraud import AdditiveLogistic, AdditiveSettings
 
 RANKING = AdditiveSettings(
@@ -22,11 +27,37 @@ RANKING = AdditiveSettings(
 known of customers grows while the model is young."""
 
 
+class _OfFeatures(msgspec.Struct, frozen=True):
+    features: tuple[str, ...]
+
+
 class AdditiveRanker(AdditiveLogistic):
     """The probability that an offer is taken up, by an additive logistic regression on customer, offer and crosses."""
 
     def __init__(self, features: tuple[str, ...], settings: AdditiveSettings = RANKING) -> None:
         super().__init__(features, settings)
+
+    def restore(self, blob: bytes) -> None:
+        """Take over a snapshot with its settings. One of only the first features goes on, and scores by these.
+
+        `ValueError` when it is of any others. To features that it does not have nothing is known, and examples that it
+        keeps to place its knots have no value of them.
+        """
+        known = _features_of(blob)
+        more = len(self.features) - len(known)
+        if more <= 0 or known != self.features[: len(known)]:
+            super().restore(blob)
+            return
+        earlier = AdditiveRanker(known)
+        earlier.restore(blob)
+        self._grow_from(earlier, more)
+
+    def _grow_from(self, earlier: AdditiveRanker, more: int) -> None:
+        width = len(earlier.features)
+        self.settings, self._next_refit, self._told = earlier.settings, earlier._next_refit, earlier._told
+        self._columns = Columns.of(self.features, self.settings.crosses)
+        self._state = grown(earlier._state, width, more)
+        self._waiting = [np.insert(row, width, np.full(more, np.nan)) for row in earlier._waiting]
 
     def score_many(self, xs: Vector) -> Vector:
         """Return the score of each row of `xs`: the same as `score_one` of each, to the last bit. Changes nothing.
@@ -68,6 +99,13 @@ class AdditiveRanker(AdditiveLogistic):
             self._count_waiting(float(row[-2]), float(row[-1]))
 
 
+def _features_of(blob: bytes) -> tuple[str, ...]:
+    try:
+        return msgspec.msgpack.decode(blob, type=_OfFeatures).features
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a snapshot of this model: {error}") from error
+
+
 def paired(reward: float, weight: float) -> list[tuple[bool, float]]:
     """Return a reward in [0, 1] as labels with their weights: 1 and 0, and neither where it weighs nothing.
 
@@ -79,8 +117,19 @@ def paired(reward: float, weight: float) -> list[tuple[bool, float]]:
 
 @compiled
 def _scores(xs: Vector, model: Additive) -> Vector:
-    """Return the score of each row; NaN where a value is infinite."""
-    scores = np.empty(xs.shape[0])
+    """Return the score of each row; NaN where a value is infinite.
+
+    Candidates are ranked for one customer: what they have in common is looked up once.
+    """
+    scores = np.full(xs.shape[0], kernels.intercept(model))
+    for f in range(xs.shape[1]):
+        value, term = math.nan, model.weights[f, -1] - model.centre[f]
+        for row in range(xs.shape[0]):
+            if xs[row, f] != value and not (math.isnan(value) and math.isnan(xs[row, f])):
+                value = xs[row, f]
+                term = _contribution(value, model.knots, model.weights, f) - model.centre[f]
+                term = math.nan if math.isinf(value) else term
+            scores[row] += term
     for row in range(xs.shape[0]):
-        scores[row] = kernels.score(xs[row], model)
+        scores[row] = scores[row] if math.isnan(scores[row]) else kernels.probability(scores[row])
     return scores

@@ -12,6 +12,7 @@ from processors.features import FeatureSet
 from processors.offer_habits import Habits
 from processors.offer_history import History, LastGood
 from processors.offer_risk import Barred, Suspicion
+from processors.offer_sessions import Sessions
 from processors.offer_tallies import PRIOR, Shown, Tally
 from processors.offer_terms import Terms
 from processors.past import Known
@@ -28,6 +29,9 @@ GENDERS = ("F", "M", "O")
 
 SHOWN = 32
 """Most impressions of a customer that wait for what becomes of them; the oldest go first."""
+
+MERCHANTS = SHOWN
+"""Most merchants whose past is told apart, those shown last: no fewer, so that what waits is counted where it was."""
 
 SPENDING = (
     *(
@@ -95,7 +99,7 @@ class Cause(msgspec.Struct, array_like=True):
 
 
 class OfferContext(msgspec.Struct):
-    """Everything kept about one customer for choosing offers; bounded by the windows, `SHOWN` and the catalogue.
+    """Everything kept about one customer for choosing offers; bounded by windows, counts and the catalogue.
 
     `ranked_at` is when the last ranking was made; `due` is when the next one is, after what happened last, the `cause`,
     or when the customer is `barred` no longer.
@@ -119,6 +123,7 @@ class OfferContext(msgspec.Struct):
     good: LastGood | None = None
     barred: Barred | None = None
     habits: Habits = msgspec.field(default_factory=Habits)
+    sessions: Sessions = msgspec.field(default_factory=Sessions)
 
 
 _spending = FeatureSet(SPENDING)
@@ -152,24 +157,32 @@ def introduce(context: OfferContext, profile: Profile) -> None:
 def show(context: OfferContext, decision: str, terms: Terms, time: int) -> None:
     """Take in an impression."""
     end = time + terms.duration
-    shown = Shown(decision, terms.offer, terms.kind, terms.channels, time, end, category=terms.category)
+    shown = Shown(
+        decision, terms.offer, terms.kind, terms.channels, time, end, category=terms.category, merchant=terms.merchant
+    )
     context.shown = [*context.shown[-SHOWN + 1 :], shown]
     context.history.show(terms, time)
     for tally in _tallies(context, shown):
         tally.impressions += 1
+    if shown.merchant:
+        _remember_merchant(context.tallies, f"at {shown.merchant}")
 
 
 def answer(context: OfferContext, click: Click) -> Shown | None:
-    """Take in a view or a redemption, and return the impression it is about: the latest that it may be.
+    """Take in a click, and return the impression that a view or a redemption is about: the latest that it may be.
 
-    What was taken in before, and any other click, changes nothing.
+    What was taken in before changes nothing.
     """
-    if click.kind not in ("view", "redemption") or not context.history.is_new(click):
+    if click.kind not in ("view", "redemption"):
+        context.sessions.browse(click)
+        return None
+    if not context.history.is_new(click):
         return None
     time = click.time_ms()
     about = [shown for shown in reversed(context.shown) if _is_about(click, shown, time)]
     if click.kind == "view":
         context.viewed_at = float(time)
+        context.sessions.add(time)
         return _seen(context, about)
     context.redeemed_at = float(time)
     return _redeemed(context, about, time)
@@ -206,11 +219,20 @@ def _redeemed(context: OfferContext, about: list[Shown], time: int) -> Shown | N
 def _tallies(context: OfferContext, shown: Shown) -> Iterator[Tally]:
     yield context.whole
     category = (f"in {shown.category}",) if shown.category else ()
+    merchant = (f"at {shown.merchant}",) if shown.merchant else ()
     channels = (f"by {channel}" for channel in shown.channels)
-    for name in (f"offer {shown.offer}", shown.kind, *channels, *category):
+    for name in (f"offer {shown.offer}", shown.kind, *channels, *category, *merchant):
         if name not in context.tallies:
             context.tallies[name] = Tally()
         yield context.tallies[name]
+
+
+def _remember_merchant(tallies: dict[str, Tally], name: str) -> None:
+    """Put the tally of the merchant shown last at the end, and let the one shown longest ago go for it."""
+    tallies[name] = tallies.pop(name)
+    merchants = [each for each in tallies if each.startswith("at ")]
+    if len(merchants) > MERCHANTS:
+        del tallies[merchants[0]]
 
 
 def context_values(context: OfferContext, time: int) -> list[float]:

@@ -1,5 +1,6 @@
 """Habits: what a customer spends by merchant category, and what they told to like."""
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 import msgspec
@@ -39,13 +40,13 @@ class Spending(msgspec.Struct, array_like=True):
 
     def within(self, time: int, days: int, before: int = 0) -> tuple[int, int]:
         """Return count and sum over so many days up to that of `time`, or up to `before` days before it."""
-        last = time // DAY - before
-        found = [(count, total) for day, count, total in self.days if last - days < day <= last]
-        return sum(count for count, _ in found), sum(total for _, total in found)
+        end = time // DAY - before + 1
+        found = self.days[bisect_left(self.days, (end - days, 0, 0)) : bisect_left(self.days, (end, 0, 0))]
+        return sum([count for _, count, _ in found]), sum([total for _, _, total in found])
 
 
 class Trend(NamedTuple):
-    """What was spent in the last 30 days, and in 30 days before that on average; minor units of `unit`."""
+    """What was spent in the last days, and in as many days before that on average; minor units of `unit`."""
 
     now: int
     usual: float
@@ -82,24 +83,25 @@ class Habits(msgspec.Struct, array_like=True):
 
     def shares(self, time: int) -> dict[str, float]:
         """Return the share in [0, 1] of the payments of 90 days that were made in each category; none for none."""
-        last = time // DAY
-        counts = {
-            name: sum([count for day, count, _ in spent.days if last - DAYS < day <= last])
-            for name, spent in self.spending.items()
-        }
+        counts = {name: spent.within(time, DAYS)[0] for name, spent in self.spending.items()}
         total = sum(counts.values())
         return {name: count / total for name, count in counts.items() if count}
 
-    def trend(self, category: str, time: int) -> Trend | None:
-        """Return the trend of a category; None while less than 30 days before the last 30 are known."""
+    def trend(self, category: str, time: int, days: int = MONTH) -> Trend | None:
+        """Return the trend of a category; None while fewer than so many days before the last ones are known."""
         spent = self.spending.get(category)
         if spent is None or not spent.days:
             return None
-        known = min(DAYS, time // DAY - spent.days[0][0] + 1) - MONTH
-        if known < MONTH:
+        known = min(DAYS, time // DAY - spent.days[0][0] + 1) - days
+        if known < days:
             return None
-        before = spent.within(time, known, before=MONTH)[1]
-        return Trend(spent.within(time, MONTH)[1], before * MONTH / known, spent.unit)
+        before = spent.within(time, known, before=days)[1]
+        return Trend(spent.within(time, days)[1], before * days / known, spent.unit)
+
+    def days_since(self, category: str, time: int) -> int | None:
+        """Return how many days before that of `time` the last payment in a category was; None where none is known."""
+        spent = self.spending.get(category)
+        return None if spent is None or not spent.days else max(0, time // DAY - spent.days[-1][0])
 
     def liking(self, category: str, kind: str) -> float | None:
         """Return how much the customer told to like an offer of a category and kind, in [0, 1]; None for not told."""

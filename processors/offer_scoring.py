@@ -9,7 +9,7 @@ import numpy as np
 from online_models.base import Vector
 from online_models.offers import RANKING, AdditiveRanker
 from processors.offer_context import OfferContext
-from processors.offer_features import FEATURES_ID, NAMES, candidate_vectors
+from processors.offer_features import NAMES, WIDTHS, candidate_vectors
 from processors.offer_terms import Candidate
 from processors.smart_score import is_anything_known, smart_scores
 from schemas.offer_results import RankerVersion
@@ -74,7 +74,7 @@ class OfferScorer:
     Without a usable one the rules score, or, while they can tell nothing apart, the prior rate of all offers.
 
     `verify` returns the model blob of a signed one, or raises BadSignature: such a version never scores, nor does one
-    of other features.
+    of other features. One of only the first features of a vector scores by these.
     """
 
     def __init__(self, verify: Callable[[bytes], bytes]) -> None:
@@ -95,7 +95,7 @@ class OfferScorer:
 
     def ranker(self, version: RankerVersion | None) -> AdditiveRanker | None:
         """Return the model of a version, or None when there is none, or it is forged, broken or of other features."""
-        if version is None or version.features != FEATURES_ID:
+        if version is None or version.features not in WIDTHS:
             return None
         if self._loaded[0] != version.digest:
             self._loaded = (version.digest, self._load(version))

@@ -13,7 +13,7 @@ PRIOR: Rates = (0.7, 0.35, 0.1)
 
 
 class Tally(msgspec.Struct, array_like=True):
-    """What became of a customer's impressions of an offer, a kind or a channel."""
+    """What became of a customer's impressions of an offer, a kind, a channel, a category or a merchant."""
 
     impressions: int = 0
     views: int = 0
@@ -42,3 +42,4 @@ class Shown(msgspec.Struct, array_like=True):
     seen: bool = False
     redeemed: bool = False
     category: str = ""
+    merchant: str = ""

@@ -33,7 +33,7 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     paced: bool = False
 
 
-class Terms(msgspec.Struct, frozen=True):
+class Terms(msgspec.Struct, frozen=True, cache_hash=True):
     """What an offer asks and gives: its kind, the reward, the least spend it takes, how long and where it is open.
 
     Amounts are in `unit`; `duration` is in milliseconds from the moment it is shown. `cost` is what a redemption costs
@@ -51,6 +51,7 @@ class Terms(msgspec.Struct, frozen=True):
     cost: float = 0.0
     worth: float | None = None
     limits: Limits = Limits()
+    merchant: str = ""
 
 
 def terms_of(offer: Offer) -> Terms:
@@ -68,6 +69,7 @@ def terms_of(offer: Offer) -> Terms:
         cost,
         None if offer.margin is None else float(offer.margin) - cost,
         _limits(offer),
+        offer.merchant or "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Sequence
+from math import nan
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from online_models.offers import AdditiveRanker
 from online_models.snapshots import digest
 from processors.base import Said, Tables
 from processors.learning import LESSONS, arrays, numbers
-from processors.offer_features import FEATURES_ID, NAMES
+from processors.offer_features import FEATURES_ID, NAMES, WIDTHS
 from schemas.offer_results import OfferExample, RankerVersion
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS
 from schemas.records import DAY, AnyRecord
@@ -58,10 +59,11 @@ class RankerLearner:
         self._lessons: list[OfferExample] = []
 
     def add(self, example: OfferExample) -> None:
-        """Take in an example, or what corrects one.
+        """Take in an example, or what corrects one; of a feature set in `WIDTHS`.
 
         It is learned with those around it, in order: many at once cost far less than one.
         """
+        example = _widened(example)
         if example.late:
             self.correct(example)
             return
@@ -186,9 +188,10 @@ class OfferLearner:
     """Folds the examples of a ranker into it, in the order their windows ended.
 
     A version is published every `every` examples or `at_most` milliseconds of event time, whichever comes first, once
-    the model is ready. `sign` signs its blob. Examples with vectors of another set of features are passed over. An
-    example that corrects another is learned too, in its place where the model allows (`AdditiveRanker.correct_one`);
-    without `corrects` it is passed over.
+    the model is ready. `sign` signs its blob. Examples with vectors of another set of features are passed over; one of
+    only the first features is learned with the others missing, as they were. An example that corrects another is
+    learned too, in its place where the model allows (`AdditiveRanker.correct_one`); without `corrects` it is passed
+    over.
 
     An order puts the ranker where it says, and a version that tells so is published at once. Passed over is one that
     was taken already, whose blob `verify` refuses with BadSignature, or which is of other features.
@@ -222,7 +225,7 @@ class OfferLearner:
         if isinstance(record.message, ModelOrder):
             return self._obeyed(state, record.message)
         example: OfferExample = record.message
-        if example.features != FEATURES_ID or (example.late and not (self._corrects and state)):
+        if example.features not in WIDTHS or (example.late and not (self._corrects and state)):
             return state, ()
         state = state or RankerLearner()
         state.add(example)
@@ -231,7 +234,7 @@ class OfferLearner:
         return state, (Said(RANKERS, self._published(state, example.model, example.matured_at)),)
 
     def _obeyed(self, state: RankerLearner | None, order: ModelOrder) -> tuple[RankerLearner | None, Iterable[Said]]:
-        if order.features != FEATURES_ID or (state is not None and state.order == order.event_id):
+        if order.features not in WIDTHS or (state is not None and state.order == order.event_id):
             return state, ()
         obeying = state or RankerLearner()
         try:
@@ -265,3 +268,11 @@ class OfferLearner:
             learned_through=state.learned_through,
             metrics=state.figures(),
         )
+
+
+def _widened(example: OfferExample) -> OfferExample:
+    """Return an example with a number for each feature, missing where its set had fewer."""
+    if example.features == FEATURES_ID:
+        return example
+    missing = (nan,) * (len(NAMES) - len(example.vector))
+    return msgspec.structs.replace(example, features=FEATURES_ID, vector=(*example.vector, *missing))
