@@ -3,6 +3,7 @@
 A customer buys an item meanwhile, and is recommended others.
 """
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 from redis import Redis
+from typer.testing import CliRunner
 
 from schemas.events import Click, OfferRequest
 from schemas.offer_results import Ranking
@@ -18,10 +20,11 @@ from schemas.recommendation_results import CatalogueItem
 from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS, RECOMMENDATIONS
 from schemas.records import DAY, AnyRecord, AnyTopic, Record
 from schemas.topics import DEAD_LETTERS, OFFER_REQUESTS, SCORES, TRANSACTIONS
-from sinks.offer_serving import offers_key, ranking_key
+from sinks.offer_serving import offers_key, rankers_key, ranking_key
 from sinks.recommendation_serving import demand_key, recommendations_key
 from sinks.stored import ORDER_DIGITS
 from streams.assembly import pipeline
+from streams.main import app
 from streams.offer_simulator import Customers
 from streams.publish import publish
 from streams.settings import Settings
@@ -40,8 +43,10 @@ SETTINGS = Settings(throw_away=True, batch=200, ranking_throttle=0)
 
 
 @pytest.fixture
-def stage(folder: Path) -> Iterator[Stage]:
+def stage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     with staged(folder, pipeline(SETTINGS), CHOSEN) as stage:
+        monkeypatch.setenv("HEADRACE_KAFKA", stage.broker)
+        monkeypatch.setenv("HEADRACE_REDIS", stage.redis)
         yield stage
 
 
@@ -82,6 +87,21 @@ def assert_recommended(stage: Stage, user: str) -> None:
     assert [(letter.topic, letter.reason) for letter in letters] == [(ITEMS.name, "invalid_field")]
 
 
+def assert_rebuilt_without(stage: Stage, user: str) -> None:
+    """Assert that the ranker can be taught anew without what became of a customer's offers, by command."""
+    examples = [each.message for each in said(stage, OFFER_EXAMPLES)]
+    command = ("models", "rebuild", "offers", "--exclude", f"user={user}", "--from", "0", "--json")
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 0, answer.stderr
+    told = json.loads(answer.stdout)
+    own = sum(each.user == user for each in examples)
+    assert own > 0
+    assert (told["from"], told["learned"], told["excluded"]) == (None, len(examples) - own, own)
+    with Redis.from_url(stage.redis) as client:
+        newest = RANKERS.decode(client.hget(rankers_key("default"), "offers")[ORDER_DIGITS:])
+    assert (newest.order, newest.why) == (told["version"]["order"], f"rebuilt from nothing without user={user}")
+
+
 def later(users: list[str]) -> list[AnyRecord]:
     """Return something of each customer after all windows are over, so that no partition waits for it."""
     return [record(click("view", LATER, user=user, offer=None, event_id=f"later-{user}")) for user in users]
@@ -113,6 +133,8 @@ def test_what_is_asked_is_answered_and_what_comes_of_it_is_learned(stage: Stage)
         publish(later([f"c{number:06d}" for number in range(WORLD.customers)]), stage.broker)
         worker.until(lambda: stage.count(RANKERS) > 0)
         worker.until(is_ranked_by_a_model)
+        worker.until(stage.caught_up)
+        assert_rebuilt_without(stage, "c000001")
         worker.until(stage.caught_up)
         assert worker.terminate() == 0, worker.log
     clicks: list[Click] = [each.message for each in happened]
