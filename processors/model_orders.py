@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from online_models.snapshots import digest
 from processors.learning import Learner
-from processors.ranker_learning import RankerLearner
+from processors.ranker_learner import RankerLearner
 from schemas.offer_results import OfferExample, RankerVersion
 from schemas.results import Example, ModelOrder, ModelVersion
 

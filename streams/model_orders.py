@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from processors.model_orders import FIELDS, AnyExample, AnyVersion, Excluded, back_to, on_from, taught_anew
-from processors.offer_features import FEATURES_ID
+from processors.offer_features import WIDTHS
 from schemas.errors import BadMessage
 from schemas.offer_results import OfferExample, RankerVersion
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS
@@ -99,7 +99,8 @@ async def rebuild(
     of other features.
     """
     newest = await newest_of(reader, model, "default")
-    if newest.features != (FEATURES_ID if isinstance(newest, RankerVersion) else keys.features_id):
+    known = frozenset(WIDTHS) if isinstance(newest, RankerVersion) else {keys.features_id}
+    if newest.features not in known:
         raise Refused(f"{newest.event_id} is of other features than these settings declare: use the worker's settings")
     kind: type[AnyExample] = OfferExample if isinstance(newest, RankerVersion) else Example
     if unknown := [each.field for each in excluded if each.field not in FIELDS[kind]]:
@@ -107,7 +108,7 @@ async def rebuild(
     kept: list[AnyExample] = []
     bad: list[AnyExample] = []
     for example in logged(log, kind):
-        if (example.model, example.features) == (model, newest.features):
+        if example.model == model and example.features in known:
             (bad if any(each.has(example) for each in excluded) else kept).append(example)
     tell(f"{len(kept):,} outcomes, and {len(bad):,} to leave out")
     named = " or ".join(f"{each.field}={each.value}" for each in excluded)

@@ -12,7 +12,8 @@ from online_models.offers import AdditiveRanker
 from online_models.snapshots import sign
 from processors.model_orders import back_to
 from processors.offer_features import NAMES
-from processors.ranker_learning import OfferLearner, RankerLearner, lessons_of
+from processors.ranker_learner import RankerLearner, lessons_of
+from processors.ranker_learning import OfferLearner
 from schemas.offer_results import OfferExample, RankerVersion
 from schemas.records import DAY
 from streams.task import Task

@@ -13,7 +13,7 @@ from online_models.offers import AdditiveRanker
 from processors.offer_features import FEATURES_ID, NAMES, WIDTHS, candidate_vectors, features_id
 from processors.offer_scoring import OfferScorer
 from processors.offer_terms import Candidate, terms_of
-from processors.ranker_learning import RankerLearner
+from processors.ranker_learner import RankerLearner
 from schemas.errors import BadMessage
 from schemas.offer_results import OfferExample, RankerVersion
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS
