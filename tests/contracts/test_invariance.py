@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from importlib import import_module
 from itertools import chain, pairwise
-from typing import Any
+from pkgutil import iter_modules
+from typing import Any, get_args
 from zlib import crc32
 
 import msgspec
@@ -13,28 +15,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import processors
 from processors.base import AnyProcessor, Said, Tables
 from processors.offer_risk import RiskLimits
-from schemas.offer_topics import RANKERS, RANKINGS
+from processors.rollout import OfferRollout, StoppingRule
+from processors.trial import Trial
+from schemas.offer_topics import OFFER_EVENTS, RANKERS, RANKINGS
 from schemas.recommendation_topics import ITEM_DEMANDS, RECOMMENDATIONS
-from schemas.records import DAY, DUE, AnyRecord
+from schemas.records import DAY, DUE, AnyRecord, Record
+from schemas.rollout_results import RolloutOrder
+from schemas.rollout_topics import ROLLOUT_ORDERS, ROLLOUTS
 from schemas.topics import ALERTS, MODELS
+from streams import assembly
 from streams.assembly import fraud_pipeline
 from streams.pipeline import Pipeline
 from streams.replay import replay
-from streams.settings import Settings
+from streams.settings import PipelineName, Settings
 from streams.simulator import World, simulate
 from streams.state_codec import state_codec
 from streams.task import Task
+from tests.builders import NOON
 from tests.processors import item_world, offer_world
 
 SETTINGS = Settings(label_window=2 * DAY, publish_every=100, sample_genuine=0.9)
 WORLD = World(customers=110, terminals=60, days=16, fraud_rate=0.05, duplicates=0.05, label_delay_ms=5 * DAY)
 NAMES = (
     *("features", "fraud", "outcomes", "learning"),
-    *("offers", "offer-usage", "rewards", "offer-learning"),
+    *("offers", "offer-usage", "rewards", "offer-learning", "rollout"),
     *("recommendations", "demand"),
 )
+TRIAL = Trial("epsilon-greedy", "softmax", 0.5)
 FIRST = 300
 READY = 2_000
 """Examples that the model keeps before it places its knots; learners carry them all from batch to batch."""
@@ -42,9 +52,19 @@ READY = 2_000
 
 def pipeline() -> dict[str, AnyProcessor]:
     """Return the processors by name, as a new process builds them."""
-    offers = offer_world.pipeline(throttle=DAY // 2, risk=RiskLimits(bar=0.95, hold=DAY // 24))
-    parts = (fraud_pipeline(SETTINGS), offers, item_world.pipeline())
+    offers = offer_world.pipeline(throttle=DAY // 2, risk=RiskLimits(bar=0.95, hold=DAY // 24), trial=TRIAL)
+    trial = Pipeline((OfferRollout(TRIAL, StoppingRule(every=5)),))
+    parts = (fraud_pipeline(SETTINGS), offers, trial, item_world.pipeline())
     return {processor.name: processor for part in parts for processor in part.processors}
+
+
+def declared() -> Iterator[str]:
+    """Yield the name of every processor that there is, whichever settings it takes to have it in a pipeline."""
+    for module in iter_modules(processors.__path__, f"{processors.__name__}."):
+        for each in vars(import_module(module.name)).values():
+            own = isinstance(each, type) and each.__module__ == module.name
+            if own and isinstance(name := vars(each).get("name"), str):
+                yield name
 
 
 @dataclass
@@ -87,9 +107,16 @@ class Journal:
 @pytest.fixture(scope="module")
 def journal() -> Journal:
     noted = {name: Noted(processor) for name, processor in pipeline().items()}
-    stream = chain(simulate(WORLD), offer_world.asking_world(), item_world.shopping_world())
+    stream = chain(simulate(WORLD), offer_world.asking_world(), [ended()], item_world.shopping_world())
     said = list(replay(Pipeline(tuple(noted.values())), stream))
     return Journal({name: each.taken for name, each in noted.items()}, said)
+
+
+def ended() -> AnyRecord:
+    """Return the order that ends the trial."""
+    said: dict[str, Any] = {"model": "offers", "trial": TRIAL.name, "why": "dear", "by": "ann", "given_at": NOON}
+    order = RolloutOrder(event_id="o-1", event_time=0, state="rolled_back", **said)
+    return Record(ROLLOUT_ORDERS, order, order.event_id)
 
 
 @dataclass
@@ -174,6 +201,13 @@ def cut(taken: Sequence[Taken], places: Iterable[int]) -> Iterator[Sequence[Take
         yield taken[start:stop]
 
 
+def test_no_processor_is_left_out(journal: Journal) -> None:
+    everything = Settings(pipelines=get_args(PipelineName), challenger_policy=TRIAL.challenger)
+    assembled = {processor.name for processor in assembly.pipeline(everything).processors}
+    assert set(NAMES) == set(pipeline()) == set(declared()) == assembled
+    assert [name for name in NAMES if not journal.taken[name] or not journal.said_by(name)] == []
+
+
 def test_the_stream_has_everything_that_could_differ(journal: Journal) -> None:
     spoken = [each.topic for each in journal.said]
     assert spoken.count(MODELS) > 3
@@ -192,6 +226,16 @@ def test_the_stream_has_all_that_can_become_of_a_request(journal: Journal) -> No
     assert refused >= {"segment", "stock", "budget", "frequency_cap", "cool_down", "exclusive", "risk"}
     assert {ranking.trigger for ranking in rankings} == {"request", "event", "due", "risk"}
     assert sum(each.topic is RANKERS for each in journal.said) > 3
+    happened = [each.message.kind for each in journal.said if each.topic is OFFER_EVENTS]
+    assert happened.count("reversal") > 5
+    freed = [ranking for ranking in rankings if ranking.trigger == "risk" and "@" in ranking.event_id]
+    assert any(ranking.slots for ranking in freed)
+
+
+def test_the_stream_has_a_trial_from_its_first_outcome_to_its_end(journal: Journal) -> None:
+    stands = [each.message for each in journal.said if each.topic is ROLLOUTS]
+    assert [each.state for each in stands] == ["running"] * (len(stands) - 1) + ["rolled_back"]
+    assert min(stands[-1].champion_outcomes, stands[-1].challenger_outcomes) > 3
 
 
 def test_the_stream_has_all_that_can_be_recommended(journal: Journal) -> None:

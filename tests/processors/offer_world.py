@@ -160,7 +160,7 @@ def asking_world(customers: int = 25, waves: int = 10, seed: int = 2) -> list[An
 SCARCE = (
     offer("coffee", category="drinks", shows_per_week=2, margin="20", cost="5"),
     offer("cake", kind="discount", reward="3", minimum_spend=7, category="food", stock=10, margin="9", cost="3"),
-    offer("beans", kind="discount", category="drinks", budget="200", cost="10", margin="25", cool_down_days=10),
+    offer("beans", kind="discount", category="drinks", budget="120", cost="10", margin="25", cool_down_days=10),
     offer("tea", category="drinks", segments=["gold"], exclusive_of=["coffee"], margin="15", cost="2"),
     offer("news", kind="informational", reward="0", minimum_spend=0, duration_days=2, margin="1", cost="0"),
 )
