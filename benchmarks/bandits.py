@@ -21,8 +21,8 @@ from rich.table import Table
 
 from online_models.arms import MEMORIES, Outcome
 from online_models.base import Vector
+from online_models.choice_kernels import drawn
 from online_models.policies import Bandit, Slate, build
-from online_models.slots import drawn
 
 ADS = Path("ads_ctr_10arm") / "Ads_CTR_Optimisation.csv.gz"
 SEEDS = tuple(range(20))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from online_models.base import Vector
+from online_models.choice_kernels import mixed
 
 Mask = npt.NDArray[np.bool_]
 Chances = Callable[[Mask], Vector]
@@ -40,6 +41,11 @@ class Beliefs(NamedTuple):
             raise ValueError(f"expected {len(self.mean)} finite scores, one per candidate, got {scores}")
         shift = scores - self.mean
         return self._replace(mean=scores, worlds=lambda chance, m: self.worlds(chance, m) + shift)
+
+
+def certain(scores: Vector) -> Beliefs:
+    """Return beliefs that leave no doubt: all there is to know for ways that look at nothing but the mean."""
+    return Beliefs(scores, np.zeros(len(scores)), 0.0, lambda _chance, m: np.tile(scores, (m, 1)))
 
 
 class EpsilonGreedy(msgspec.Struct, frozen=True, tag="epsilon-greedy"):
@@ -151,10 +157,3 @@ class Uniform(msgspec.Struct, frozen=True, tag="uniform"):
 
 
 Exploration = EpsilonGreedy | UpperBound | Softmax | SquareCB | Thompson | Uniform
-
-
-def mixed(scores: Vector, open_: Mask, epsilon: float) -> Vector:
-    """Return 1 − ε on the highest open score, shared among equals, plus ε spread over all open ones."""
-    best = open_ & (scores == scores[open_].max())
-    shares: Vector = (1.0 - epsilon) * best / best.sum() + epsilon * open_ / open_.sum()
-    return shares

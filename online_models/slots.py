@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from online_models.base import Vector
+from online_models.choice_kernels import drawn
 from online_models.exploration import Mask
 from online_models.policies import Chooser, Slate
 
@@ -63,30 +65,23 @@ def _filled(
     policy: Chooser, slate: Slate, slots: int, chance: np.random.Generator, open_: Mask, diversity: Diversity | None
 ) -> Iterator[Slot]:
     chances = policy.chances(slate, chance)
-    chosen: list[int] = []
+    taken: Counter[int] = Counter()
     for _ in range(slots):
         if not open_.any():
             return
         distribution = chances(open_)
-        chosen.append(drawn(distribution, chance.random()))
-        yield Slot(chosen[-1], float(distribution[chosen[-1]]), policy.floor, distribution)
-        _close(open_, chosen, diversity)
+        chosen = drawn(distribution, chance.random())
+        yield Slot(chosen, float(distribution[chosen]), policy.floor, distribution)
+        open_[chosen] = False
+        if diversity is not None:
+            _close(open_, int(diversity.category[chosen]), taken, diversity)
 
 
-def _close(open_: Mask, chosen: list[int], diversity: Diversity | None) -> None:
-    """Take out what was chosen last, and all of its category once that is full."""
-    open_[chosen[-1]] = False
-    if diversity is not None:
-        same = diversity.category == diversity.category[chosen[-1]]
-        if same[chosen].sum() >= diversity.most:
-            open_[same] = False
-
-
-def drawn(distribution: Vector, u: float) -> int:
-    """Return the index that `u`, uniform in [0, 1), falls on; never one whose chance is zero."""
-    cumulative = distribution.cumsum()
-    index = int(cumulative.searchsorted(u * cumulative[-1], side="right"))
-    return min(index, int(distribution.nonzero()[0][-1]))
+def _close(open_: Mask, category: int, taken: Counter[int], diversity: Diversity) -> None:
+    """Take out all of the category that was taken from last, once it is full."""
+    taken[category] += 1
+    if taken[category] >= diversity.most:
+        open_[diversity.category == category] = False
 
 
 def _check(arms: Sequence[str], eligible: Mask, diversity: Diversity | None) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from online_models.arms import RateSettings, beta_beliefs
-from online_models.exploration import Beliefs, EpsilonGreedy, Exploration, Softmax, Thompson, Uniform
+from online_models.exploration import Beliefs, EpsilonGreedy, Exploration, Softmax, Thompson, Uniform, certain
 from online_models.policies import Believer, Slate
 from online_models.slots import Diversity, Slot, rank, seed_of
 from processors.offer_scoring import Scored
@@ -52,9 +52,9 @@ class SlotFiller:
         """Return at most `slots` slots from the top."""
         slate = Slate(tuple(terms.offer for terms, _ in scored.candidates), scores=scored.preferences())
         eligible = np.ones(len(slate.arms), dtype=np.bool_)
-        seed = seed_of(self.seed, decision)
-        chooser = Believer(POLICIES[self.policy], _beliefs(scored))
-        return rank(chooser, slate, slots, seed, eligible, self._diversity(scored))
+        seed, way = seed_of(self.seed, decision), POLICIES[self.policy]
+        beliefs = _beliefs(scored) if isinstance(way, Thompson) else certain(scored.scores)
+        return rank(Believer(way, beliefs), slate, slots, seed, eligible, self._diversity(scored))
 
     def _diversity(self, scored: Scored) -> Diversity | None:
         if self.most_per_category is None:

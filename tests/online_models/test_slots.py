@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from online_models.arms import Outcome, RateSettings
 from online_models.base import Vector
+from online_models.choice_kernels import drawn, mixed
 from online_models.exploration import EpsilonGreedy, Exploration, Softmax, SquareCB, Thompson, UpperBound
 from online_models.policies import WAYS, Bandit, Slate, build
-from online_models.slots import Diversity, drawn, rank, seed_of
+from online_models.slots import Diversity, rank, seed_of
 
 ARMS = tuple(f"offer-{number}" for number in range(7))
 ELIGIBLE = np.array([True, True, False, True, True, True, True])
@@ -104,6 +105,30 @@ def test_the_floor_is_logged_where_chances_are_sampled() -> None:
 @pytest.mark.parametrize("u", [0.0, 0.5, 1.0 - 2.0**-53])
 def test_what_has_no_chance_is_never_drawn(u: float) -> None:
     assert drawn(np.array([0.0, 0.3, 0.0, 0.7, 0.0]), u) in (1, 3)
+
+
+some_scores = st.lists(
+    st.tuples(st.sampled_from((-0.5, 0.0, 0.1, 0.3)) | st.floats(-1.0, 1.0), st.booleans()), min_size=1
+)
+
+
+@given(some_scores, st.sampled_from((0.0, 0.02, 0.1, 1.0)))
+def test_a_mixture_is_what_arrays_say_to_the_last_bit(candidates: list[tuple[float, bool]], epsilon: float) -> None:
+    scores, open_ = (np.array(column) for column in zip(*candidates, strict=True))
+    open_[0] = True
+    best = open_ & (scores == scores[open_].max())
+    expected = (1.0 - epsilon) * best / best.sum() + epsilon * open_ / open_.sum()
+    assert mixed(scores, open_, epsilon).tolist() == expected.tolist()
+
+
+@given(
+    st.lists(st.sampled_from((0.0, 0.1, 0.25)) | st.floats(0.0, 1.0), min_size=1), st.floats(0.0, 1.0, exclude_max=True)
+)
+def test_what_is_drawn_is_what_cumulative_chances_say(chances: list[float], u: float) -> None:
+    distribution = np.array([*chances, 0.5])
+    cumulative = distribution.cumsum()
+    found = int(cumulative.searchsorted(u * cumulative[-1], side="right"))
+    assert drawn(distribution, u) == min(found, len(chances))
 
 
 def test_columns_of_another_length_are_refused() -> None:
