@@ -249,10 +249,14 @@ WITH
         FROM v_events
         WHERE topic = 'clicks' AND offer != ''
         UNION ALL
-        SELECT e.tenant, e.user, s.offer, e.kind, e.event_time, e.decision
-        FROM v_events AS e
-        INNER JOIN v_slots AS s ON s.tenant = e.tenant AND s.decision = e.decision
-        WHERE e.topic = 'clicks' AND e.offer = '' AND e.decision != '' AND e.kind != 'impression'
+        SELECT tenant, e.user, arrayJoin(r.filled.offer), e.kind, e.event_time, e.decision
+        FROM rankings AS r FINAL
+        INNER JOIN
+        (
+            SELECT tenant, user, kind, event_time, decision, decision AS event_id
+            FROM v_events
+            WHERE topic = 'clicks' AND offer = '' AND decision != '' AND kind != 'impression'
+        ) AS e USING (tenant, event_id)
     ),
     shown AS
     (

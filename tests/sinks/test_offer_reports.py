@@ -86,12 +86,13 @@ def test_the_arms_of_a_trial_are_compared_by_its_decisions_alone(client: Any) ->
 
 def test_lift_is_of_what_was_earned(client: Any) -> None:
     chance = np.random.default_rng(9)
-    earned = {"greedy": chance.random(60), "uniform": chance.random(40) / 2}
+    earned, messages = {"greedy": chance.random(60), "uniform": chance.random(40) / 2}, []
     for policy, rewards in earned.items():
         for nth, reward in enumerate(rewards.tolist()):
             name = f"{policy}-{nth}"
-            shown, seen = ranking(name, policy=policy), click(f"c-{name}", "impression", decision_id=name)
-            keep(client, shown, seen, offer_example(name, label=nth % 2 == 0, reward=reward, decision=name))
+            messages += [ranking(name, policy=policy), click(f"c-{name}", "impression", decision_id=name)]
+            messages.append(offer_example(name, label=nth % 2 == 0, reward=reward, decision=name))
+    keep(client, *messages)
     asked = "SELECT rate, lift, low, high FROM offer_lift WHERE policy = 'greedy' AND control = 'uniform'"
     ((rate, lift, low, high),) = rows(client, asked)
     greedy, uniform = earned.values()
