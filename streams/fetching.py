@@ -4,7 +4,8 @@ Faust drops what it had fetched of a partition that is paused, moved or revoked 
 batch tells which offsets it covers and which seek it follows: whoever takes it sees what is missing before it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ log = structlog.get_logger()
 
 FETCH_WAIT_MS = 200
 CHUNK = 2_000
+METADATA_SECONDS = 0.1
+"""How long the broker is left in peace after it was asked where partitions are."""
+
+Update = Callable[..., Awaitable[bool]]
 
 
 class RecordBatch(NamedTuple):
@@ -44,6 +49,33 @@ class Place(NamedTuple):
     offset: int
 
 
+class PacedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """Asks for metadata a few times a second at most.
+
+    While a partition has no leader, as when its broker restarts, aiokafka's fetcher asks again as soon as it is
+    answered, or refused: thousands of times a second, and tells of each.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._client._metadata_update = paced(self._client._metadata_update, METADATA_SECONDS)
+
+
+def paced(update: Update, seconds: float) -> Update:
+    """Return what updates as `update` does, and begins so many seconds after the last one has ended at the earliest."""
+    earliest = 0.0
+
+    async def updated(*args: Any) -> bool:
+        nonlocal earliest
+        await asyncio.sleep(max(0.0, earliest - monotonic()))
+        try:
+            return await update(*args)
+        finally:
+            earliest = monotonic() + seconds
+
+    return updated
+
+
 class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Consumes with range assignment: a processor's inputs are co-partitioned, and so go to one worker together.
 
@@ -55,7 +87,7 @@ class BatchConsumerThread(aiokafka.AIOKafkaConsumerThread):  # type: ignore[misc
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = RangePartitionAssignor
-        return AIOKafkaConsumer(
+        return PacedConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=aiokafka.server_list(transport.url, transport.default_port),

@@ -1,5 +1,6 @@
 """A worker's process, from its first check to its exit status."""
 
+import logging
 import signal
 
 import faust
@@ -12,10 +13,15 @@ from streams.faust_app import faust_app
 from streams.metrics import WorkerMetrics, told_to_operators
 from streams.pipeline import Pipeline
 from streams.preflight import refuse_unfinished, refuse_unready
+from streams.seldom import Seldom
 from streams.settings import Settings
 from streams.worker import Worker
 
 REDIS_SECONDS = 5.0
+CHATTY = ("aiokafka", "aiokafka.consumer.fetcher", "aiokafka.consumer.group_coordinator")
+"""Loggers that tell of every attempt, ten times a second for as long as a broker is away."""
+
+SELDOM_SECONDS = 10.0
 
 
 def run_worker(pipeline: Pipeline, settings: Settings) -> None:
@@ -42,6 +48,8 @@ def run_worker(pipeline: Pipeline, settings: Settings) -> None:
 def execute(app: faust.App) -> None:
     """Run a Faust app in this process until it is told to stop; its logs begin at warnings."""
     process = faust.Worker(app, loglevel="WARN", redirect_stdouts=False)
+    for name in CHATTY:
+        logging.getLogger(name).addFilter(Seldom(SELDOM_SECONDS))
     # To turn with every message it sets all loggers to DEBUG, aiokafka's of each partition of each fetch too.
     process.spinner = None
     process.execute_from_commandline()
