@@ -1,6 +1,6 @@
 """SmartScore: rules that score offers until a ranker has learned enough to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import exp
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from online_models.base import Vector
 from processors.offer_context import OfferContext
 from processors.offer_tallies import PRIOR
-from processors.offer_terms import Candidate, Terms
+from processors.offer_terms import Candidate
 from schemas.offer_results import OfferUsage
 from schemas.records import DAY
 
@@ -59,36 +59,51 @@ def is_anything_known(context: OfferContext, candidates: Sequence[Candidate]) ->
 
 def smart_scores(context: OfferContext, candidates: Sequence[Candidate], time: int) -> Vector:
     """Return the score of each candidate. Changes nothing."""
-    shares = context.habits.shares(time)
-    return np.array([_smart_score(context, each, time, shares).score for each in candidates], dtype=np.float64)
+    rules = _Rules(context, time)
+    return np.array([rules.parts(each).score for each in candidates], dtype=np.float64)
 
 
 def smart_score(context: OfferContext, candidate: Candidate, time: int) -> SmartScore:
     """Return the parts of an offer's score. Changes nothing."""
-    return _smart_score(context, candidate, time, context.habits.shares(time))
+    return _Rules(context, time).parts(candidate)
 
 
-def _smart_score(context: OfferContext, candidate: Candidate, time: int, shares: Mapping[str, float]) -> SmartScore:
-    terms, usage = candidate
-    told = context.habits.liking(terms.category, terms.kind)
-    lean = shares.get(terms.category, 0.0) if told is None else 2.0 * told - 1.0
-    kind = _rate(context, terms.kind)
-    category = _rate(context, f"in {terms.category}") if terms.category else kind
-    return SmartScore(category, kind, _trend(usage), _freshness(context, terms, time), lean)
+class _Rules:
+    """The rules for one customer at one moment: what several offers have in common is worked out once."""
 
+    def __init__(self, context: OfferContext, time: int) -> None:
+        self._habits = context.habits
+        self._time = time
+        self._shares = context.habits.shares(time)
+        self._tallies = context.tallies
+        self._overall = context.whole.rates(PRIOR)
+        self._rates: dict[str, float] = {}
+        self._last: dict[str, int] = {}
+        for shown in context.shown:
+            self._last[shown.offer] = max(shown.at, self._last.get(shown.offer, shown.at))
 
-def _rate(context: OfferContext, tally: str) -> float:
-    overall = context.whole.rates(PRIOR)
-    found = context.tallies.get(tally)
-    return overall[1] if found is None else found.rates(overall)[1]
+    def parts(self, candidate: Candidate) -> SmartScore:
+        """Return the parts of an offer's score."""
+        terms, usage = candidate
+        told = self._habits.liking(terms.category, terms.kind)
+        lean = self._shares.get(terms.category, 0.0) if told is None else 2.0 * told - 1.0
+        kind = self._rate(terms.kind)
+        category = self._rate(f"in {terms.category}") if terms.category else kind
+        return SmartScore(category, kind, _trend(usage), self._freshness(terms.offer), lean)
+
+    def _rate(self, tally: str) -> float:
+        known = self._rates.get(tally)
+        if known is None:
+            found = self._tallies.get(tally)
+            known = self._rates[tally] = (self._overall if found is None else found.rates(self._overall))[1]
+        return known
+
+    def _freshness(self, offer: str) -> float:
+        last = self._last.get(offer)
+        return 1.0 if last is None else 1.0 - STALE * exp(min(0, last - self._time) / FADING)
 
 
 def _trend(usage: OfferUsage | None) -> float:
     if usage is None:
         return PRIOR[1]
     return min(1.0, (usage.redemptions + TREND_WEIGHT * PRIOR[1]) / (usage.impressions + TREND_WEIGHT))
-
-
-def _freshness(context: OfferContext, terms: Terms, time: int) -> float:
-    last = max((shown.at for shown in context.shown if shown.offer == terms.offer), default=None)
-    return 1.0 if last is None else 1.0 - STALE * exp(min(0, last - time) / FADING)
