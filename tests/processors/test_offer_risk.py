@@ -1,59 +1,28 @@
 """A customer's risk lowers what offers are worth to us and bars them, until it has faded or was unfounded."""
 
-from math import ceil, log2
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.base import Tables
-from processors.offer_risk import SUSPICIONS, RiskLimits, Suspicions, suspect
+from processors.offer_risk import SUSPICIONS, RiskLimits
 from processors.offers import OfferRanker
 from schemas.offer_results import CustomerRisk, Ranking
 from schemas.offer_topics import RANKINGS
-from schemas.records import DAY, AnyRecord, Record
+from schemas.records import DAY
 from schemas.results import Label
-from schemas.topics import CUSTOMER_LABELS, CUSTOMER_RISKS
+from schemas.topics import CUSTOMER_RISKS
 from streams.assembly import pipeline
 from streams.replay import replay
 from streams.settings import Settings
 from streams.state_codec import state_codec
 from streams.task import Task
 from tests.builders import HOUR, NOON, verified
-from tests.processors.offer_world import CATALOGUE, click, offer, payment, record, request, tables
+from tests.processors.offer_world import offer, payment, record, request, tables
+from tests.processors.risks import label, recorded, risk, said, suspicions
 
 LIMITS = RiskLimits()
-
-
-def risk(at: int = NOON, probability: float = 0.1, event_id: str = "tx-1", **changed: Any) -> CustomerRisk:
-    return CustomerRisk(event_id=event_id, event_time=at, user="ann", probability=probability, **changed)
-
-
-def label(at: int = NOON, event_id: str = "tx-1", **changed: Any) -> Label:
-    fields: dict[str, Any] = {"event_time": NOON, "user": "ann", "terminal": "t", "fraud": False, "known_at": at}
-    return Label(event_id=event_id, **fields | changed)
-
-
-def recorded(message: Any) -> AnyRecord:
-    match message:
-        case CustomerRisk():
-            return Record(CUSTOMER_RISKS, message, f"{message.event_id}>fraud.1")
-        case Label():
-            return Record(CUSTOMER_LABELS, message, f"{message.event_id}>outcomes.1")
-    return record(message)
-
-
-def said(*messages: Any, known: Tables | None = None, **settings: Any) -> list[Ranking]:
-    task = Task(OfferRanker(verified, policy="greedy", **settings), {}, known or tables(*CATALOGUE))
-    return [each.message for message in messages for each in task.step(recorded(message)) if each.topic is RANKINGS]
-
-
-def suspicions(*told: CustomerRisk | Label) -> Suspicions:
-    found: Suspicions = []
-    for each in told:
-        suspect(found, each)
-    return found
 
 
 events = st.lists(
@@ -165,124 +134,6 @@ def test_who_has_no_ranking_that_nobody_asked_for_gets_none_for_a_risk(settings:
 def test_a_risk_that_bars_nothing_new_makes_no_ranking() -> None:
     told = [risk(NOON + n, probability=0.9, event_id=f"tx-{n}") for n in range(5)]
     assert [each.trigger for each in said(payment(), *told, throttle=DAY)] == ["event", "risk"]
-
-
-def made(*messages: Any, **settings: Any) -> list[tuple[str, int, str, bool]]:
-    """Return the decision, the time since noon and the trigger of each ranking, and whether anything is shown."""
-    rankings = said(*messages, **{"throttle": DAY} | settings)
-    return [(each.event_id, each.event_time - NOON, each.trigger, bool(each.slots)) for each in rankings]
-
-
-def later(day: float, event_id: str = "later", user: str = "bob") -> Any:
-    """Return a payment that lets the time pass: somebody else's, unless said otherwise."""
-    return payment(NOON + round(day * DAY), event_id=event_id, user=user)
-
-
-def test_when_the_hold_of_an_alert_ends_by_itself_offers_come_again_at_that_moment() -> None:
-    assert made(payment(), risk(probability=0.2, alert=True), later(20))[1:3] == [
-        ("tx-1>fraud.1", 1, "risk", False),
-        (f"ann@{NOON + DAY}", DAY, "risk", True),
-    ]
-
-
-def test_when_a_risk_has_faded_below_the_bar_offers_come_again_at_that_moment() -> None:
-    ends = ceil(log2(0.8 / 0.5) * 7 * DAY)
-    assert made(payment(), risk(probability=0.8), later(20))[1:3] == [
-        ("tx-1>fraud.1", 1, "risk", False),
-        (f"ann@{NOON + ends}", ends, "risk", True),
-    ]
-
-
-def test_another_alert_holds_offers_back_for_longer_and_its_verdict_for_no_longer() -> None:
-    alerts = [risk(NOON + n * HOUR, 0.1, f"tx-{n}", alert=True) for n in (0, 3)]
-    assert [each[1] for each in made(payment(), *alerts, later(20))[1:-1]] == [1, DAY + 3 * HOUR]
-    verdict = label(NOON + 4 * HOUR, "tx-3")
-    assert [each[1] for each in made(payment(), *alerts, verdict, later(20))[1:-1]] == [1, DAY]
-
-
-def test_a_ranking_that_is_asked_for_meanwhile_loses_nothing() -> None:
-    asked = request("d-1", NOON + HOUR)
-    assert made(payment(), risk(alert=True), asked, later(20))[2:4] == [
-        ("d-1", HOUR, "request", False),
-        (f"ann@{NOON + DAY}", DAY, "risk", True),
-    ]
-
-
-def test_a_ranking_after_an_event_and_one_at_the_end_of_the_hold_wait_for_each_other() -> None:
-    hold = RiskLimits(hold=3 * HOUR)
-    told = (payment(), risk(alert=True), later(1 / 24, "own", "ann"), later(20))
-    assert made(*told, throttle=2 * HOUR, risk=hold)[2:4] == [
-        ("own", 2 * HOUR + 1, "due", False),
-        (f"ann@{NOON + 3 * HOUR}", 3 * HOUR, "risk", True),
-    ]
-    assert made(*told, throttle=5 * HOUR, risk=hold)[2:4] == [
-        (f"ann@{NOON + 3 * HOUR}", 3 * HOUR, "risk", True),
-        ("later", 20 * DAY, "event", True),
-    ]
-
-
-def test_an_event_said_twice_does_not_lose_the_end_of_the_hold() -> None:
-    view = click("view", NOON)
-    told = (view, risk(alert=True), view, later(20))
-    assert [each[1:] for each in made(*told, throttle=HOUR)[:3]] == [
-        (0, "event", True),
-        (1, "risk", False),
-        (DAY, "risk", True),
-    ]
-
-
-def test_nobody_is_ranked_at_the_end_of_a_hold_who_has_no_ranking_that_nobody_asked_for() -> None:
-    assert made(request(), risk(alert=True), request("d-2", NOON + 1), later(20), throttle=0) == [
-        ("d-1", 0, "request", True),
-        ("d-2", 1, "request", False),
-    ]
-    assert made(risk(alert=True), later(20)) == [("later", 20 * DAY, "event", True)]
-
-
-def test_a_hold_told_of_after_it_is_over_takes_nothing_back() -> None:
-    told = (payment(), payment(NOON + 2 * DAY), risk(NOON, alert=True), later(20))
-    assert [each[0] for each in made(*told)] == [f"tx-{NOON}", f"tx-{NOON + 2 * DAY}", "later"]
-
-
-def test_a_context_restored_ranks_at_the_end_of_the_hold() -> None:
-    ranker, codec = Task(OfferRanker(verified, throttle=DAY), {}, tables()), state_codec(OfferRanker(verified))
-    for message in (payment(), risk(alert=True)):
-        ranker.step(recorded(message))
-    resumed = Task(OfferRanker(verified, throttle=DAY), {}, tables())
-    resumed.states["ann"] = codec.decode(codec.encode(ranker.states["ann"]))
-    resumed.resume(ranker.watermark, ranker.sources(), ranker.changed_dues())
-    (ranking, _) = resumed.step(record(later(20)))
-    assert (ranking.id, ranking.message.event_time) == (f"ann@{NOON + DAY}>offers.0", NOON + DAY)
-
-
-def test_the_end_of_a_hold_is_of_the_customers_own_tenant() -> None:
-    known = tables(offer(tenant="shop"))
-    told = risk(alert=True, tenant="shop")
-    (_, _, free, _) = said(
-        payment(tenant="shop"), told, later(20), payment(NOON + 21 * DAY, tenant="shop"), known=known, throttle=DAY
-    )
-    assert (free.tenant, free.user, free.event_id, bool(free.slots)) == ("shop", "ann", f"ann@{NOON + DAY}", True)
-
-
-known_risks = st.lists(st.tuples(st.integers(-20 * DAY, DAY), st.floats(0, 1), st.booleans()), max_size=SUSPICIONS)
-
-
-@given(known_risks, st.floats(0.001, 1), st.sampled_from((1, HOUR, 7 * DAY)), st.sampled_from((0, 1, DAY)))
-def test_a_bar_ends_at_the_first_moment_at_which_the_customer_is_not_barred(
-    told: list[tuple[int, float, bool]], bar: float, half_life: int, hold: int
-) -> None:
-    limits = RiskLimits(bar, half_life, hold)
-    found = suspicions(*(risk(NOON + at, p, f"tx-{n}", alert=alert) for n, (at, p, alert) in enumerate(told)))
-    free = limits.free_at(found, NOON)
-    assert free > NOON
-    assert not limits.bars(found, free)
-    assert free == NOON + 1 or limits.bars(found, free - 1)
-
-
-@given(st.floats(0.01, 1), st.floats(0.01, 1))
-def test_a_single_risk_fades_below_the_bar_when_its_half_lives_have_passed(probability: float, bar: float) -> None:
-    free = RiskLimits(bar, half_life=7 * DAY).free_at(suspicions(risk(probability=probability)), NOON)
-    assert free - NOON == pytest.approx(max(1, log2(probability / bar) * 7 * DAY), abs=2)
 
 
 def test_a_context_restored_knows_the_risk() -> None:
