@@ -9,6 +9,7 @@ from processors.apprentice import overruled
 from processors.base import Tables
 from processors.eligibility import Refusal, closed, refusal
 from processors.last_good import AGAIN, again
+from processors.offer_catalogue import OffersByTenant
 from processors.offer_context import OfferContext
 from processors.offer_features import FEATURES_ID
 from processors.offer_reasons import reasons_of
@@ -76,6 +77,7 @@ class RankingMaker:
         self._risk = risk
         self._stale_after = stale_after
         self._scorer = OfferScorer(verify)
+        self._names = OffersByTenant()
         self._terms = TermsByOffer()
 
     def rank(self, context: OfferContext, question: Question, tables: Tables) -> Ranking:
@@ -131,7 +133,7 @@ class RankingMaker:
         barred: Refusal | None = "risk" if self._risk.bars(context.suspicions, time) else None
         candidates: list[Candidate] = []
         refused: dict[str, str] = {}
-        for name in sorted(set(question.offers) or _catalogue(tables[OFFERS], tenant)):
+        for name in sorted(set(question.offers)) or dict.fromkeys(self._names.names(tables[OFFERS], tenant)):
             key = keyed(tenant, name)
             terms, usage = self.known(key, tables[OFFERS]), usages.get(key)
             why = "unknown" if terms is None else refusal(terms, context, usage, time) or barred
@@ -152,7 +154,8 @@ class RankingMaker:
         It is judged and learned from, so it knows nothing of what just now becomes of other customers' offers.
         """
         time, catalogue = click.time_ms(), tables[OFFERS]
-        known = (self.known(keyed(click.tenant, name), catalogue) for name in _catalogue(catalogue, click.tenant))
+        names = self._names.names(catalogue, click.tenant)
+        known = (self.known(keyed(click.tenant, name), catalogue) for name in names)
         found = {terms.offer: terms for terms in known if terms is not None and closed(terms.limits, time) is None}
         found[shown.offer] = shown
         candidates = [Candidate(found[name]) for name in sorted(found)]
@@ -178,10 +181,6 @@ class RankingMaker:
             degraded=scored.degraded,
             trigger=question.trigger,
         )
-
-
-def _catalogue(catalogue: Mapping[str, Offer], tenant: str) -> list[str]:
-    return [offer.offer for offer in catalogue.values() if offer.tenant == tenant]
 
 
 def _ranked(scored: Scored, at: int, propensity: float, time: int) -> RankedOffer:
