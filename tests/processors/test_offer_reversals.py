@@ -11,14 +11,15 @@ from processors.eligibility import Refusal
 from processors.offer_history import CHARGES
 from processors.offers import OfferRanker
 from schemas.events import Click
-from schemas.offer_results import OfferEvent, Ranking
+from schemas.offer_results import OfferEvent, OfferUsage, Ranking
 from schemas.offer_topics import OFFER_EVENTS
 from schemas.records import DAY
 from schemas.topics import OFFERS
+from streams.replay import Replay
 from streams.state_codec import state_codec
 from streams.task import Task
 from tests.builders import HOUR, NOON, verified
-from tests.processors.offer_world import click, offer, payment, profile, record, request, tables
+from tests.processors.offer_world import asking_world, click, offer, payment, pipeline, profile, record, request, tables
 
 DEAR = tables(offer(cost="2.5", reward_unit="EUR"), offer("tea", cost="4"))
 
@@ -194,3 +195,15 @@ def test_a_context_from_before_redemptions_were_remembered_gives_nothing_back() 
     ranker.states["ann"].history.charges = []
     assert ranker.step(record(back())) == []
     assert ranker.states["ann"].history.had["coffee"].redemptions == 1
+
+
+def test_all_that_was_redeemed_of_an_offer_is_what_each_customer_had_of_it() -> None:
+    engine = Replay(pipeline())
+    said = [each.message for one in asking_world() for each in engine.step(one)]
+    newest = {each.offer: each for each in said if isinstance(each, OfferUsage)}
+    customers = [context.history for context in engine.tasks["offers"].states.values()]
+    for name, usage in newest.items():
+        assert usage.redemptions == sum(each.had[name].redemptions for each in customers if name in each.had)
+        charged = [charge.cost for each in customers for charge in each.charges if charge.offer == name]
+        assert usage.spent == pytest.approx(sum(charged))
+    assert sum(usage.reversals for usage in newest.values()) > 5
