@@ -1,7 +1,7 @@
 """Vectors of candidates: what is known of the customer, what each offer asks and gives, and the two crossed."""
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from hashlib import blake2b
 from math import log, nan
 
@@ -122,7 +122,7 @@ class _Past:
     def __init__(self, context: OfferContext, time: int) -> None:
         self._habits, self._time = context.habits, time
         self._shares = context.habits.shares(time)
-        self._of_category = cache(self._category)
+        self._categories: dict[str, tuple[float, ...]] = {}
         self._tallies = context.tallies
         self._overall = context.whole.rates(PRIOR)
         self._in_flight = {shown.offer for shown in context.shown if shown.end >= time}
@@ -141,9 +141,11 @@ class _Past:
 
     def tastes(self, kind: str, category: str, merchant: str) -> tuple[float, ...]:
         """Return the features named in `TASTES`."""
+        if category not in self._categories:
+            self._categories[category] = self._category(category)
         told = self._habits.liking(category, kind)
         past = self._rates(f"at {merchant}")[:2] if merchant else (nan,) * len(MERCHANT)
-        return (nan if told is None else told, *self._of_category(category), *past)
+        return (nan if told is None else told, *self._categories[category], *past)
 
     def _category(self, name: str) -> tuple[float, ...]:
         if not name:

@@ -38,11 +38,17 @@ class Spending(msgspec.Struct, array_like=True):
         newest = max(known)
         self.days = [known[each] for each in sorted(known) if each > newest - DAYS]
 
-    def within(self, time: int, days: int, before: int = 0) -> tuple[int, int]:
-        """Return count and sum over so many days up to that of `time`, or up to `before` days before it."""
-        end = time // DAY - before + 1
-        found = self.days[bisect_left(self.days, (end - days, 0, 0)) : bisect_left(self.days, (end, 0, 0))]
-        return sum([count for _, count, _ in found]), sum([total for _, _, total in found])
+    def count(self, time: int, days: int) -> int:
+        """Return how many payments so many days had up to that of `time`."""
+        return sum([count for _, count, _ in self._within(time // DAY + 1, days)])
+
+    def total(self, time: int, days: int, before: int = 0) -> int:
+        """Return what was spent in so many days up to that of `time`, or up to `before` days before it."""
+        return sum([total for _, _, total in self._within(time // DAY + 1 - before, days)])
+
+    def _within(self, end: int, days: int) -> list[Day]:
+        known = self.days
+        return known[bisect_left(known, (end - days, 0, 0)) : bisect_left(known, (end, 0, 0))]
 
 
 class Trend(NamedTuple):
@@ -83,7 +89,7 @@ class Habits(msgspec.Struct, array_like=True):
 
     def shares(self, time: int) -> dict[str, float]:
         """Return the share in [0, 1] of the payments of 90 days that were made in each category; none for none."""
-        counts = {name: spent.within(time, DAYS)[0] for name, spent in self.spending.items()}
+        counts = {name: spent.count(time, DAYS) for name, spent in self.spending.items()}
         total = sum(counts.values())
         return {name: count / total for name, count in counts.items() if count}
 
@@ -95,8 +101,8 @@ class Habits(msgspec.Struct, array_like=True):
         known = min(DAYS, time // DAY - spent.days[0][0] + 1) - days
         if known < days:
             return None
-        before = spent.within(time, known, before=days)[1]
-        return Trend(spent.within(time, days)[1], before * days / known, spent.unit)
+        before = spent.total(time, known, before=days)
+        return Trend(spent.total(time, days), before * days / known, spent.unit)
 
     def days_since(self, category: str, time: int) -> int | None:
         """Return how many days before that of `time` the last payment in a category was; None where none is known."""

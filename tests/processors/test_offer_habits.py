@@ -50,7 +50,8 @@ def test_shares_and_windows_equal_a_scan_of_all_payments(paid: list[tuple[int, i
         assert found.shares(NOON + last * DAY)[category] == pytest.approx(counted / len(recent))
         for days in (7, 30, 90):
             expected = [cents for day, cents, each in paid if each == category and day > last - days]
-            assert found.spending[category].within(NOON + last * DAY, days) == (len(expected), sum(expected))
+            spent, at = found.spending[category], NOON + last * DAY
+            assert (spent.count(at, days), spent.total(at, days)) == (len(expected), sum(expected))
 
 
 @given(PAID, st.randoms(use_true_random=False))
@@ -66,6 +67,18 @@ def test_a_trend_is_the_last_30_days_beside_what_is_usual_before() -> None:
     assert habits(*paid).trend("coffee", NOON + 89 * DAY) == Trend(7_440, 2_400.0, "EUR")
 
 
+def test_a_trend_of_a_week_is_beside_the_usual_week_before() -> None:
+    paid = habits((0, 700, "coffee"), (10, 1_400, "coffee"), (20, 900, "coffee"))
+    assert paid.trend("coffee", NOON + 20 * DAY, days=7) == Trend(900, 1_050.0, "EUR")
+    assert paid.trend("coffee", NOON + 12 * DAY, days=7) is None
+
+
+def test_a_category_was_last_paid_in_so_many_days_ago() -> None:
+    paid = habits((0, 700, "coffee"), (10, 1_400, "coffee"))
+    assert [paid.days_since("coffee", NOON + day * DAY) for day in (9, 10, 30)] == [0, 0, 20]
+    assert paid.days_since("cake", NOON) is None
+
+
 def test_a_trend_takes_a_month_before_the_last_one() -> None:
     young = habits((0, 100, "coffee"), (58, 100, "coffee"))
     assert young.trend("coffee", NOON + 58 * DAY) is None
@@ -76,7 +89,8 @@ def test_a_trend_takes_a_month_before_the_last_one() -> None:
 def test_units_are_never_added_up() -> None:
     found = habits((0, 500, "coffee"))
     found.pay(payment(NOON + DAY, "7", "tx-miles", currency="MILES", mcc="coffee"))
-    assert found.spending["coffee"].within(NOON + DAY, DAYS) == (1, 7)
+    spent = found.spending["coffee"]
+    assert (spent.count(NOON + DAY, DAYS), spent.total(NOON + DAY, DAYS)) == (1, 7)
 
 
 def test_the_category_is_the_payments_own_field_else_its_mcc() -> None:
