@@ -77,6 +77,9 @@ FEATURES_ID = features_id(NAMES)
 WIDTHS = {features_id(NAMES[:width]): width for width in range(1, len(NAMES) + 1)}
 """How many features each set has that `NAMES` may have grown from, itself included, by its id."""
 
+RELEASED = (NAMES[: -len((*SESSIONS, *TASTES))], NAMES)
+"""The sets of features that rankings were ever made by."""
+
 _AT = {name: at for at, name in enumerate(PLAIN)}
 _VALUES = np.array([_AT[name] for name, _ in CROSSED])
 _FLAGS = np.array([_AT[flag] for _, flag in CROSSED])

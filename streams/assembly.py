@@ -143,7 +143,8 @@ def customer_features(settings: Settings) -> CustomerFeatures:
 def feature_names(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Return the names of each set of features that vectors are of, by the id that stands beside a vector."""
     scorer = fraud_scorer(settings)
-    return {scorer.features_id: scorer.names, offer_features.FEATURES_ID: offer_features.NAMES}
+    rankers = {offer_features.features_id(names): names for names in offer_features.RELEASED}
+    return {scorer.features_id: scorer.names} | rankers
 
 
 def fraud_scorer(settings: Settings, features: CustomerFeatures | None = None) -> FraudScorer:

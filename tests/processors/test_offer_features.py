@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from processors.offer_context import MERCHANTS, SHOWN, OfferContext, answer, introduce, new_context, pay, show
-from processors.offer_features import CATEGORY, FEATURES_ID, MERCHANT, NAMES, TASTES, WIDTHS, candidate_vectors
+from processors.offer_features import (
+    CATEGORY,
+    FEATURES_ID,
+    MERCHANT,
+    NAMES,
+    RELEASED,
+    TASTES,
+    WIDTHS,
+    candidate_vectors,
+    features_id,
+)
 from processors.offer_habits import PERSONAL
 from processors.offer_tallies import PRIOR
 from processors.offer_terms import Terms, terms_of
@@ -117,6 +127,7 @@ def _alone(context: OfferContext, terms: Terms) -> Any:
 
 def test_new_features_stand_behind_the_old_ones_whose_vectors_are_known_by_their_id() -> None:
     assert NAMES[-len(TASTES) :] == TASTES
+    assert [features_id(names) for names in RELEASED] == ["c5f7b81dbc34", FEATURES_ID]
     assert WIDTHS["c5f7b81dbc34"] == 109
     assert WIDTHS[FEATURES_ID] == len(NAMES) == len(WIDTHS)
 
