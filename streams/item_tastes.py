@@ -14,8 +14,8 @@ from schemas.recommendation_results import CatalogueItem
 from schemas.recommendation_topics import ITEMS
 from schemas.records import AnyRecord
 from streams.fraud_patterns import Floats
-from streams.offer_tastes import CATEGORIES, by_category, record
-from streams.simulator import Population, World
+from streams.offer_tastes import by_category, record
+from streams.simulator import CATEGORIES, Population, World
 
 ITEMS_OF_CATEGORY = 8
 LIKENESSES = 3

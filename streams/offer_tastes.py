@@ -15,10 +15,7 @@ from schemas.events import Event, Offer, Profile
 from schemas.records import AnyRecord, AnyTopic, Record
 from schemas.topics import OFFERS, PROFILES
 from streams.fraud_patterns import Floats, Ints
-from streams.simulator import Population, World
-
-CATEGORIES = ("groceries", "restaurants", "fuel", "pharmacy", "electronics", "clothing", "transport", "books")
-"""What is sold under each merchant category code of the card world, in the order of its codes."""
+from streams.simulator import CATEGORIES, Population, World
 
 DEALS = (("bogo", 8, 8, 7), ("discount", 3, 15, 5), ("discount", 12, 60, 10))
 """The offers of each category: the kind, the reward, the least spend, and for how many days it can be redeemed."""

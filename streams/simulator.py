@@ -28,6 +28,9 @@ _CITIES = (
     ("PT", 38.72, -9.14),
 )
 _MCC = ("5411", "5812", "5541", "5912", "5732", "5651", "4111", "5942")
+CATEGORIES = ("groceries", "restaurants", "fuel", "pharmacy", "electronics", "clothing", "transport", "books")
+"""What is sold under each merchant category code, in the order of the codes: payments tell it beside the code."""
+
 _MCC_AMOUNT = np.array([1.0, 0.7, 1.1, 0.5, 3.0, 1.6, 0.3, 0.6])
 _FAVOURITES = 24
 
@@ -235,6 +238,7 @@ class _Names:
                 "terminal": _texts(f"t{i:06d}" for i in terminals),
                 "merchant": _texts(f"m{i // 3:06d}" for i in terminals),
                 "mcc": _texts(_MCC[i] for i in people.mcc),
+                "category": _texts(CATEGORIES[i] for i in people.mcc),
                 "country": _texts(_CITIES[i][0] for i in people.terminal_city),
                 "channel": _texts("online" if online else "pos" for online in people.online),
                 "latitude": people.latitude.astype(object),
