@@ -55,7 +55,8 @@ def _between(weights: Matrix, f: int, cell: int, share: float) -> float:
 
 
 @compiled
-def _contribution(value: float, knots: Matrix, weights: Matrix, f: int) -> float:
+def contribution(value: float, knots: Matrix, weights: Matrix, f: int) -> float:
+    """Return what a value of a feature says, in log-odds; also of a missing one."""
     if math.isnan(value):
         return float(weights[f, weights.shape[1] - 1])
     cell, share = _place(value, knots, f)
@@ -79,10 +80,10 @@ def _terms(x: Vector, knots: Matrix, weights: Matrix, centre: Vector, owners: In
     features = x.size - owners.size
     terms = np.empty(features)
     for f in range(features):
-        terms[f] = _contribution(x[f], knots, weights, f) - centre[f]
+        terms[f] = contribution(x[f], knots, weights, f) - centre[f]
     for cross in range(owners.size):
         column = features + cross
-        terms[owners[cross]] += _contribution(x[column], knots, weights, column) - centre[column]
+        terms[owners[cross]] += contribution(x[column], knots, weights, column) - centre[column]
     return terms
 
 

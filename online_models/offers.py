@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 
 from online_models import additive_kernels as kernels
-from online_models.additive_kernels import _contribution
 from online_models.additive_state import Additive, grown
 from online_models.base import Vector, checked_weight, finite, infinite
 from online_models.compiled import compiled
@@ -127,7 +126,7 @@ def _scores(xs: Vector, model: Additive) -> Vector:
         for row in range(xs.shape[0]):
             if xs[row, f] != value and not (math.isnan(value) and math.isnan(xs[row, f])):
                 value = xs[row, f]
-                term = _contribution(value, model.knots, model.weights, f) - model.centre[f]
+                term = kernels.contribution(value, model.knots, model.weights, f) - model.centre[f]
                 term = math.nan if math.isinf(value) else term
             scores[row] += term
     for row in range(xs.shape[0]):
