@@ -11,7 +11,7 @@ import numpy as np
 
 from online_models.base import Vector
 from online_models.compiled import compiled
-from online_models.factor_state import Factors, Indices, Items, Users
+from online_models.factor_state import Factors, Indices, Items, Matrix, Users
 
 USER_SMOOTHING, ITEM_SMOOTHING, CATEGORY_SMOOTHING, MOOD_SMOOTHING, SLOWEST = range(5)
 FACTOR_RATE, FACTOR_DECAY, MOOD_MS, MOOD_KEPT = range(5, 9)
@@ -53,6 +53,19 @@ def affinity(users: Users, items: Items, u: int, i: int) -> float:
     for f in range(users.factors.shape[1]):
         total += users.factors[u, f] * items.factors[i, f]
     return total
+
+
+@compiled
+def affinities(factors: Matrix, rows: Indices, user: Vector) -> Vector:
+    """Return the product of the factors in each of the rows with a user's, added up one after the other.
+
+    A matrix product of BLAS adds them in an order of the processor's, which may say something else in the last bit.
+    """
+    products = np.zeros(rows.size)
+    for at in range(rows.size):
+        for f in range(user.size):
+            products[at] += factors[rows[at], f] * user[f]
+    return products
 
 
 @compiled

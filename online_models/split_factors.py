@@ -15,7 +15,7 @@ import numpy as np
 
 from online_models.base import Vector
 from online_models.category_sets import CategorySets
-from online_models.factor_kernels import LARGEST, SPAN
+from online_models.factor_kernels import LARGEST, SPAN, affinities
 from online_models.factor_state import Indices, Matrix, first_factors
 from online_models.factorisation import FactorSettings, Item
 
@@ -87,7 +87,7 @@ class SplitFactors:
         biases = items.biases[rows] + self._tastes(user, items.sets)[items.sets.codes[rows]]
         stars = self._usual + user.bias + self._mood(user, at) + biases
         if user.rated and items.factors.size:
-            stars += items.factors.take(rows, axis=0) @ np.array(user.factors)
+            stars += affinities(items.factors, rows, np.array(user.factors))
         return self.settings.low + self._unit * np.clip(stars, 0.0, SPAN)
 
     def learn(self, user: UserFactors, item: Item, half: ItemFactors, told: tuple[int, float]) -> Lesson:

@@ -110,7 +110,8 @@ def score(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -
     parts = np.column_stack(((expected - low) / (high - low), _content(shopper, items), demand))
     weights = np.array([mix.collaborative, mix.content, mix.trending])
     weights = _shared(weights, known=[model.learned > 0, bool(shopper.likings), shelf.is_in_demand])
-    return Scored(items, parts, weights, parts @ weights, expected)
+    # Not a matrix product: BLAS may add up in another order on another processor.
+    return Scored(items, parts, weights, (parts * weights).sum(axis=1), expected)
 
 
 def recommend(user: str, shopper: Shopper, shelf: Shelf, model: Expects, mix: Mix) -> Recommended:

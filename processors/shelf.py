@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import compress
-from operator import is_not
+from operator import is_not, itemgetter
 from typing import overload
 
 import numpy as np
@@ -124,7 +124,9 @@ class Shelves:
         return shelf
 
     def _built(self, tenant: str, catalogue: Mapping[str, CatalogueItem]) -> tuple[list[str], Shelf]:
-        active = {key: each for key, each in catalogue.items() if each.status == "active" and each.tenant == tenant}
+        # Tables are filled in whichever order their partitions come.
+        entries = sorted(catalogue.items(), key=itemgetter(0))
+        active = {key: each for key, each in entries if each.status == "active" and each.tenant == tenant}
         found = list(active), Shelf([Item(each.item, each.categories) for each in active.values()], {}, 0)
         if active:
             self._shelves[tenant] = found

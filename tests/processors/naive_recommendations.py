@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter, mul
 from zlib import crc32
 
 import numpy as np
@@ -26,7 +27,10 @@ class NaiveRecommendations:
 
     def __init__(self, tenant: str, tables: Tables, now: int, mix: Mix) -> None:
         self.mix, self.now = mix, now
-        entries = [each for each in tables[ITEMS].items() if each[1].tenant == tenant and each[1].status == "active"]
+        entries = [
+            (key, each) for key, each in sorted(tables[ITEMS].items(), key=itemgetter(0)) if each.tenant == tenant
+        ]
+        entries = [(key, each) for key, each in entries if each.status == "active"]
         self.items = [Item(entry.item, entry.categories) for _, entry in entries]
         found = {entry.item: tables[ITEM_DEMANDS].get(key) for key, entry in entries}
         self.demand: dict[str, ItemDemand] = {item: each for item, each in found.items() if each is not None}
@@ -38,7 +42,7 @@ class NaiveRecommendations:
         parts = np.column_stack(columns)
         learned = half.rated + sum(demand.rated for demand in self.demand.values())
         weights = self.weights([learned > 0, bool(shopper.likings), bool(self.demand)])
-        scores = parts @ weights
+        scores = np.array([sum(row) for row in (parts * weights).tolist()])
         seed = crc32(f"{user}@{self.now}".encode())
         chance = np.array([crc32(item.id.encode(), seed) for item in items])
         order = np.lexsort((chance, -scores))[: self.mix.count].tolist()
@@ -61,7 +65,7 @@ class NaiveRecommendations:
             rows.append(demand.factors if demand and demand.factors else (0.0,) * len(user.factors))
         stars = USUAL + user.bias + mood + np.array(found, dtype=np.float64)
         if user.rated and items:
-            stars += np.array(rows) @ np.array(user.factors)
+            stars += np.array([sum(map(mul, row, user.factors)) for row in rows])
         return 1.0 + np.clip(stars, 0.0, 4.0)
 
     def content(self, shopper: Shopper, items: Sequence[Item]) -> Scores:

@@ -116,6 +116,24 @@ def test_a_large_shelf_is_exact_too() -> None:
             assert all(found == naive for found, naive in world.told())
 
 
+def test_the_order_in_which_a_table_was_filled_makes_no_difference() -> None:
+    model, count = SplitFactors(FactorSettings(factors=20, spread=0.5)), 703
+    values = {n: (0.3 * np.random.default_rng(n).normal(size=21)).tolist() for n in range(count)}
+    said = []
+    for seed in range(4):
+        world = World(model)
+        world.recommender = Recommender(model, Mix(count=count))
+        for n in np.random.default_rng(seed).permutation(count).tolist():
+            world.take((f"i{n}", "default", (f"k{n % 7}",), "active"))
+            told = (f"i{n}", "default", float(n % 9), n % 20, 1 + n % 4, values[n][0], tuple(values[n][1:]))
+            world.tables[ITEM_DEMANDS][keyed("default", f"i{n}")] = demand(*told)
+        (customer, _) = world.customers
+        world.model.learn(customer.half, Item("i3", ("k3",)), half_of(None), (NOON, 4.0))
+        _, (each,) = world.recommender.step(customer, Record(DUE, Due("ann", NOON + DAY), "due"), world.tables)
+        said.append(each.message)
+    assert said == said[:1] * 4
+
+
 @given(changes=CHANGES)
 def test_a_shelf_that_has_followed_the_tables_is_as_a_new_one(changes: list[tuple[Any, ...]]) -> None:
     world, kept = World(), Shelves()
