@@ -37,10 +37,12 @@ bench: $(filter $(LOCAL_UV),$(UV)) ## every benchmark beside its peers
 	$(RUN) headrace bench all $(ARGS)
 
 chaos: sync ## every fault drill: 50 seeds of the failpoints, 10 of the others, one soak; goes on where it was broken off
-	$(RUN) headrace chaos run kill-worker --seeds 50 --resume $(ARGS)
-	$(RUN) headrace chaos run --without kill-worker --without soak --seeds 10 --resume $(ARGS)
-	$(RUN) headrace chaos run soak --seeds 1 --resume $(ARGS)
-	$(RUN) headrace chaos table
+	@failed=0; \
+	$(RUN) headrace chaos run kill-worker --seeds 50 --resume $(ARGS) || failed=1; \
+	$(RUN) headrace chaos run --without kill-worker --without soak --seeds 10 --resume $(ARGS) || failed=1; \
+	$(RUN) headrace chaos run soak --seeds 1 --resume $(ARGS) || failed=1; \
+	$(RUN) headrace chaos table; \
+	exit $$failed
 
 services-up: sync ## a real Kafka broker, Redis and ClickHouse engine, in .headrace/
 	$(RUN) headrace services up $(ARGS)

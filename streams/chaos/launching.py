@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from threading import Lock
+from time import monotonic, sleep
 from typing import Protocol
 
 from streams.chaos import hand
 
+POLL_SECONDS = 0.05
 PRELOADED = ("streams.chaos.hand", "streams.assembly", "streams.collector", "streams.live", "streams.task")
 
 
@@ -104,16 +107,18 @@ class Forked:
 
     def wait(self, timeout: float) -> int:
         """Wait for the exit status. Raises subprocess.TimeoutExpired."""
-        with self._asking:
-            self._process.join(timeout)
-        if (status := self.poll()) is None:
-            raise subprocess.TimeoutExpired("a worker", timeout)
+        deadline = monotonic() + timeout
+        while (status := self.poll()) is None:
+            if monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a worker", timeout)
+            sleep(POLL_SECONDS)
         return status
 
     def send_signal(self, sig: int) -> None:
         """Send it a signal, if it still runs."""
         if self.poll() is None:
-            os.kill(self.pid, sig)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sig)
 
     def kill(self) -> None:
         """End it without a word, if it still runs."""

@@ -1,6 +1,7 @@
 """`headrace chaos run`: what it tells, what it keeps, and that every promise holds under every fault, in short."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,12 @@ def test_every_promise_holds_under(scenario: str, short: dict[str, dict[str, Any
 
 @pytest.mark.live
 def test_what_is_done_is_not_done_again(short: dict[str, dict[str, Any]]) -> None:
+    results = Path(os.environ["HEADRACE_FOLDER"]) / "chaos-short" / "results.jsonl"
+    before = results.read_bytes()
     again = run("--short", "--resume")
     assert again.exit_code == 0
     assert again.stdout.count(" ok ") == len(SCENARIOS)
+    assert results.read_bytes() == before
 
 
 @pytest.mark.live

@@ -53,15 +53,22 @@ def test_an_update_that_breaks_off_is_followed_by_a_pause_too() -> None:
     assert asyncio.run(told())
 
 
-def test_the_consumer_is_paced() -> None:
-    async def wrapped() -> bool:
-        consumer = PacedConsumer(bootstrap_servers="127.0.0.1:1")
-        try:
-            return bool(consumer._client._metadata_update.__qualname__.startswith("paced"))
-        finally:
-            await consumer.stop()
+def test_the_consumer_asks_for_metadata_only_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.fetching.METADATA_SECONDS", 60.0)
 
-    assert asyncio.run(wrapped())
+    async def waiting() -> bool:
+        consumer = PacedConsumer(bootstrap_servers="127.0.0.1:1")
+        client = consumer._client
+        assert await client._metadata_update(client.cluster, ()) is False
+        second = asyncio.ensure_future(client._metadata_update(client.cluster, ()))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        waits = not second.done()
+        second.cancel()
+        await consumer.stop()
+        return waits
+
+    assert asyncio.run(waiting())
 
 
 def test_what_is_said_over_and_over_is_told_now_and_then_with_how_often() -> None:
