@@ -8,8 +8,9 @@ import pytest
 
 from processors.base import Tables
 from processors.offer_features import NAMES, candidate_vectors
-from processors.offer_reasons import MOST, WORDINGS, Told, in_words
+from processors.offer_reasons import MOST
 from processors.offer_terms import terms_of
+from processors.offer_wordings import WORDINGS, Told, in_words
 from processors.offers import OfferRanker
 from processors.reasons import Facts
 from schemas.events import Offer
@@ -99,6 +100,36 @@ def test_a_model_gives_at_most_three_reasons_that_weigh_most() -> None:
 )
 def test_words_quote_the_numbers_of_the_customer_and_the_offer(feature: str, text: str) -> None:
     assert words(feature) == text
+
+
+@pytest.mark.parametrize(
+    ("feature", "text"),
+    [
+        ("category_share", "75% of your payments are for coffee"),
+        ("category_days_since_payment", "You last paid for coffee 1 day ago"),
+        ("category_trend_7d", "You spent 2.4× your usual week on coffee"),
+        ("category_view_rate", "You looked at 1 of the 1 coffee offers you got"),
+        ("category_redemption_rate", "You redeemed 1 of the 1 coffee offers you got"),
+        ("merchant_view_rate", "You looked at 1 of the 1 offers of this merchant you got"),
+        ("merchant_redemption_rate", "You redeemed 1 of the 1 offers of this merchant you got"),
+    ],
+)
+def test_what_is_known_of_a_category_or_a_merchant_is_told(feature: str, text: str) -> None:
+    about = offer("latte", category="coffee", merchant="m1")
+    paid = [payment(NOON + day * DAY, "14.00", category="coffee") for day in (-30, -20, 9)]
+    other = payment(NOON + 9 * DAY, "5.00", category="books", event_id="books")
+    kinds = ("impression", "view", "redemption")
+    done = [click(kind, NOON + 8 * DAY, decision_id="x", offer="latte", event_id=kind) for kind in kinds]
+    task = Task(OfferRanker(verified), {}, tables(about))
+    for message in (*paid, other, *done):
+        task.step(record(message))
+    context, terms = task.states["ann"], terms_of(about)
+    facts = Facts(NAMES, candidate_vectors(context, [terms], LATER)[0].tolist())
+    assert in_words(feature, facts[feature], Told(context, terms, facts)) == text
+
+
+def test_of_a_category_nobody_knows_nothing_is_told() -> None:
+    assert [words(name) for name in WORDINGS if name.startswith(("category", "merchant"))] == [None] * 7
 
 
 def test_a_trend_is_told_when_it_goes_up() -> None:
