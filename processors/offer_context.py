@@ -212,8 +212,9 @@ def _redeemed(context: OfferContext, about: list[Shown], time: int) -> Shown | N
         for tally in _tallies(context, shown):
             tally.redemptions += shown.seen
             tally.blind += not shown.seen
-    context.history.redeem(about[0].offer, time)
-    return shown or about[0]
+    redeemed = shown or about[0]
+    context.history.redeem(redeemed.offer, time)
+    return redeemed
 
 
 def _tallies(context: OfferContext, shown: Shown) -> Iterator[Tally]:

@@ -105,7 +105,8 @@ class History(msgspec.Struct, array_like=True):
     def redeem(self, offer: str, time: int) -> None:
         """Take in that an offer was redeemed."""
         had = self._of(offer)
-        had.redemptions += 1
+        # A state from when what was taken back was not always what had been counted may stand below none.
+        had.redemptions = max(0, had.redemptions) + 1
         had.redeemed_at = time if had.redeemed_at is None else max(time, had.redeemed_at)
 
     def charge(self, charge: Charge) -> None:
@@ -120,7 +121,8 @@ class History(msgspec.Struct, array_like=True):
         taken = [charge for charge in self.charges if charge.is_reversed_by(reversal)]
         self.charges = [charge for charge in self.charges if not charge.is_reversed_by(reversal)]
         for charge in taken:
-            self._of(charge.offer).redemptions -= 1
+            had = self._of(charge.offer)
+            had.redemptions = max(0, had.redemptions - 1)
         for offer in {charge.offer for charge in taken}:
             had, left = self.had[offer], [charge.at for charge in self.charges if charge.offer == offer]
             if left or not had.redemptions:

@@ -149,7 +149,8 @@ def world(customers: int = 60, waves: int = 10, seed: int = 1) -> list[AnyRecord
 def asking_world(customers: int = 25, waves: int = 10, seed: int = 2) -> list[AnyRecord]:
     """Return a stream of requests, each for three offers of which the customer is shown some, with what came of them.
 
-    Some impressions are of other decisions, some clicks come twice, and some redemptions are taken back.
+    Some impressions are of other decisions, some clicks come twice, some redemptions name their decision alone, and
+    some are taken back.
     """
     rng = random.Random(seed)
     happened = [each for user in range(customers) for each in _asking_life(rng, f"u{user}", waves)]
@@ -177,7 +178,8 @@ def _asking_life(rng: random.Random, user: str, waves: int) -> Iterator[Event]:
             decision = rng.choice((f"d-{name}", f"d-{name}", f"elsewhere-{name}-{number}"))
             about = partial(click, user=user, offer=chosen.offer, decision_id=decision)
             for kind, chance in (("impression", 0.9), ("view", 0.7), ("redemption", keen)):
-                happened = about(kind, at + rng.randrange(1, 40) * HOUR, event_id=f"{kind}-{name}-{number}")
+                of: dict[str, Any] = {"offer": None} if kind == "redemption" and wave % 3 == 0 else {}
+                happened = about(kind, at + rng.randrange(1, 40) * HOUR, event_id=f"{kind}-{name}-{number}", **of)
                 if rng.random() < chance:
                     yield from [happened] * rng.choice((1, 1, 2))
                     if kind == "redemption" and (wave + number) % 4 == 0:

@@ -109,36 +109,60 @@ def test_a_reversal_takes_back_all_that_was_redeemed_until_then_of_what_it_is_ab
 moments = st.lists(
     st.tuples(
         st.sampled_from(("redemption", "redemption", "reversal")),
-        st.sampled_from(("coffee", "tea")),
-        st.sampled_from((None, "d-1")),
+        st.sampled_from((("coffee", None), ("coffee", "d-1"), ("tea", None), ("tea", "d-1"), (None, "d-1"))),
         st.integers(0, 20),
     ),
     max_size=25,
-).map(lambda clicks: sorted(clicks, key=lambda each: each[3]))
+).map(lambda clicks: sorted(clicks, key=lambda each: each[2]))
+
+Clicked = tuple[str, tuple[str | None, str | None], int]
 
 
 def taken_back(after: list[tuple[str, int]]) -> bool:
     return any(kind == "reversal" for kind, _ in after)
 
 
+def meant(clicks: list[Clicked]) -> list[tuple[str, tuple[str, ...], int]]:
+    """Return of which offers each click is: tea was shown last, and is redeemed first where neither is named."""
+    redeemed, found = set[str](), []
+    for kind, (name, _), hour in clicks:
+        offers = ("tea", "coffee") if name is None else (name,)
+        if kind == "redemption":
+            offers = (next((offer for offer in offers if offer not in redeemed), offers[0]),)
+            redeemed.update(offers)
+        found.append((kind, offers, hour))
+    return found
+
+
 @given(moments)
-def test_what_is_left_is_what_no_later_reversal_is_about(clicks: list[tuple[str, str, str | None, int]]) -> None:
+def test_what_is_left_is_what_no_later_reversal_is_about(clicks: list[Clicked]) -> None:
     ranker = task()
     said = told(
         *(
             click(kind, NOON + hour * HOUR, offer=name, decision_id=decision, event_id=f"c-{n}")
-            for n, (kind, name, decision, hour) in enumerate(clicks)
+            for n, (kind, (name, decision), hour) in enumerate(clicks)
         ),
         ranker=ranker,
     )
     for name, cost in (("coffee", 2.5), ("tea", 4.0)):
-        of = [(kind, hour) for kind, offered, _, hour in clicks if offered == name]
+        of = [(kind, hour) for kind, offers, hour in meant(clicks) if name in offers]
         left = [hour for n, (kind, hour) in enumerate(of) if kind == "redemption" and not taken_back(of[n:])]
         kept = [each.cost if each.kind == "redemption" else -each.cost for each in said if each.offer == name]
         assert sum(kept) == len(left) * cost
         had = ranker.states["ann"].history.had.get(name)
         assert (0 if had is None else had.redemptions) == len(left)
         assert (None if had is None else had.redeemed_at) == max((NOON + at * HOUR for at in left), default=None)
+
+
+def test_what_names_a_decision_alone_is_counted_for_the_offer_that_it_is_said_of() -> None:
+    ranker = task()
+    said = told(taken(1, offer=None), taken(2, offer=None), ranker=ranker)
+    assert [each.offer for each in said] == ["tea", "coffee"]
+    had = ranker.states["ann"].history.had
+    assert {name: (each.redemptions, each.redeemed_at) for name, each in had.items()} == {
+        "tea": (1, NOON + HOUR),
+        "coffee": (1, NOON + 2 * HOUR),
+    }
 
 
 def refused(at: int, *clicks: Click, **limit: Any) -> Refusal | None:
@@ -195,6 +219,20 @@ def test_a_context_from_before_redemptions_were_remembered_gives_nothing_back() 
     ranker.states["ann"].history.charges = []
     assert ranker.step(record(back())) == []
     assert ranker.states["ann"].history.had["coffee"].redemptions == 1
+
+
+def test_a_count_that_was_kept_below_none_takes_no_limit_from_an_offer() -> None:
+    ranker = task(tables(offer(most_per_customer=1)))
+    for message in (click("impression"), taken(1)):
+        ranker.step(record(message))
+    had = ranker.states["ann"].history.had["coffee"]
+    had.redemptions = 0
+    ranker.step(record(back(2)))
+    assert (had.redemptions, had.redeemed_at) == (0, None)
+    had.redemptions = -1
+    ranker.step(record(taken(3)))
+    (answer,) = ranker.step(record(request("d-9", NOON + DAY)))
+    assert answer.message.refused == {"coffee": "customer_cap"}
 
 
 def test_all_that_was_redeemed_of_an_offer_is_what_each_customer_had_of_it() -> None:
