@@ -36,7 +36,8 @@ class OfferRanker:
     Risky payments and their labels change how much the customer is suspected of abuse. When that bars their offers, or
     bars them no longer, rankings that nobody asked for are made anew at once, and so they are at the moment at which a
     bar ends by itself, as `user@milliseconds`: see RiskLimits. A ranking made meanwhile for any other reason takes the
-    place of one that is awaited after an event, which it knows.
+    place of one that is awaited after an event, which it knows. One of the candidates that a request names does not, nor
+    one that is no newer than the last: the awaited one comes when the newest of all, which is served, is `throttle` old.
 
     An impression of a decision made here is one of its slots shown. One of any other decision is somebody else's: it is
     answered with a ranking of the offers that were active, made before the impression itself is taken in; its
@@ -158,8 +159,10 @@ class OfferRanker:
         context.good = context.good if question.offers else last_good(context.good, ranking)
         offers, asked = tuple(slot.offer for slot in ranking.slots), question.trigger == "request"
         context.history.decide(Decision(question.decision, question.time, offers, asked))
+        if not question.offers and (context.ranked_at is None or question.time > context.ranked_at):
+            context.cause = None
         context.ranked_at = max(question.time, context.ranked_at or question.time)
-        context.cause, context.barred = None, self._barred(context, question)
+        context.barred = self._barred(context, question)
         self._wait(context)
         return (Said(RANKINGS, ranking),)
 

@@ -74,6 +74,19 @@ def test_a_ranking_after_an_event_and_one_at_the_end_of_the_hold_wait_for_each_o
     ]
 
 
+def test_the_end_of_the_hold_takes_the_place_of_a_ranking_that_a_late_request_left_waiting() -> None:
+    own, late = later(1 / 24, "own", "ann"), request("late", NOON - HOUR)
+    assert made(payment(), risk(alert=True), own, late, later(20), throttle=2 * DAY)[2:] == [
+        ("late", -HOUR, "request", False),
+        (f"ann@{NOON + DAY}", DAY, "risk", True),
+        ("later", 20 * DAY, "event", True),
+    ]
+    assert made(payment(), risk(alert=True), own, late, later(20), throttle=2 * HOUR)[3:5] == [
+        ("own", 2 * HOUR + 1, "due", False),
+        (f"ann@{NOON + DAY}", DAY, "risk", True),
+    ]
+
+
 def test_an_event_said_twice_does_not_lose_the_end_of_the_hold() -> None:
     view = click("view", NOON)
     told = (view, risk(alert=True), view, later(20))

@@ -76,6 +76,52 @@ def test_a_request_takes_the_place_of_the_ranking_that_is_due() -> None:
     ]
 
 
+@pytest.mark.parametrize("late", [-HOUR, 0], ids=["older", "of the same moment"])
+def test_a_request_that_is_read_late_leaves_the_ranking_that_is_due(late: int) -> None:
+    asked = request("d-1", NOON + late)
+    assert made(payment(), payment(NOON + 1_000), asked, payment(NOON + DAY)) == [
+        (f"tx-{NOON}", 0, "event"),
+        ("d-1", late, "request"),
+        (f"tx-{NOON + 1_000}", MINUTE, "due"),
+        (f"tx-{NOON + DAY}", DAY, "event"),
+    ]
+
+
+def test_a_request_that_names_its_candidates_puts_the_ranking_of_the_catalogue_off() -> None:
+    asked = request("d-1", NOON + 30_000, offers=("coffee",))
+    rankings = said(payment(), payment(NOON + 1_000), asked, payment(NOON + DAY))
+    assert [(each.event_id, each.event_time - NOON, len(each.candidates)) for each in rankings] == [
+        (f"tx-{NOON}", 0, 4),
+        ("d-1", 30_000, 1),
+        (f"tx-{NOON + 1_000}", 30_000 + MINUTE, 4),
+        (f"tx-{NOON + DAY}", DAY, 4),
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    read=st.lists(st.tuples(st.sampled_from(("payment", "request", "named")), st.integers(0, 300)), max_size=12),
+    throttle=st.sampled_from((1_000, MINUTE)),
+)
+def test_in_whatever_order_it_is_read_the_newest_ranking_of_the_catalogue_knows_all_that_happened(
+    read: list[tuple[str, int]], throttle: int
+) -> None:
+    ranker, known, newest = task(throttle=throttle), 0, (-1, 0)
+    others = payment(NOON + DAY, event_id="of bob", user="bob")
+    for n, (kind, second) in enumerate((*read, ("", 0))):
+        named = {"offers": ("coffee", "cake")} if kind == "named" else {}
+        at = NOON + second * 1_000
+        asked = request(f"d-{n}", at, **named)
+        message = {"": others, "payment": payment(at, event_id=f"tx-{n}")}.get(kind, asked)
+        for each in ranker.step(record(message)):
+            if each.message.user == "ann" and len(each.message.candidates) == 4:
+                # A ranking that is due is made of what was read before, one that follows or answers of what is read.
+                newest = max(newest, (each.message.event_time, known if each.message.trigger == "due" else n + 1))
+        known = n + 1
+    paid = [n + 1 for n, (kind, _) in enumerate(read) if kind == "payment"]
+    assert newest[1] >= max(paid, default=0)
+
+
 def test_after_a_request_too_the_next_ranking_waits() -> None:
     assert made(request(), payment(NOON + 1_000), payment(NOON + HOUR, event_id="later")) == [
         ("d-1", 0, "request"),
