@@ -36,8 +36,9 @@ class OfferRanker:
     Risky payments and their labels change how much the customer is suspected of abuse. When that bars their offers, or
     bars them no longer, rankings that nobody asked for are made anew at once, and so they are at the moment at which a
     bar ends by itself, as `user@milliseconds`: see RiskLimits. A ranking made meanwhile for any other reason takes the
-    place of one that is awaited after an event, which it knows. One of the candidates that a request names does not, nor
-    one that is no newer than the last: the awaited one comes when the newest of all, which is served, is `throttle` old.
+    place of one that is awaited after an event, which it knows. One of the candidates that a request names does not,
+    nor one that is no newer than the last: what is awaited comes when the newest of all, the one that is served, is
+    `throttle` old.
 
     An impression of a decision made here is one of its slots shown. One of any other decision is somebody else's: it is
     answered with a ranking of the offers that were active, made before the impression itself is taken in; its
