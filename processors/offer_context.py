@@ -158,7 +158,16 @@ def show(context: OfferContext, decision: str, terms: Terms, time: int) -> None:
     """Take in an impression."""
     end = time + terms.duration
     shown = Shown(
-        decision, terms.offer, terms.kind, terms.channels, time, end, category=terms.category, merchant=terms.merchant
+        decision,
+        terms.offer,
+        terms.kind,
+        terms.channels,
+        time,
+        end,
+        category=terms.category,
+        merchant=terms.merchant,
+        cost=terms.cost,
+        unit=terms.unit,
     )
     context.shown = [*context.shown[-SHOWN + 1 :], shown]
     context.history.show(terms, time)

@@ -31,7 +31,7 @@ class Tally(msgspec.Struct, array_like=True):
 
 
 class Shown(msgspec.Struct, array_like=True):
-    """An impression and what has become of it so far."""
+    """An impression and what has become of it so far; `cost` and `unit` are those of the offer when it was shown."""
 
     decision: str
     offer: str
@@ -43,3 +43,5 @@ class Shown(msgspec.Struct, array_like=True):
     redeemed: bool = False
     category: str = ""
     merchant: str = ""
+    cost: float = 0.0
+    unit: str = ""

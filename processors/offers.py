@@ -43,8 +43,9 @@ class OfferRanker:
     An impression of a decision made here is one of its slots shown. One of any other decision is somebody else's: it is
     answered with a ranking of the offers that were active, made before the impression itself is taken in; its
     propensity is the one told, else 1. An impression of an offer that the catalogue does not know, or that the decision
-    has no slot of, changes nothing. What happens with an offer that was shown goes to those who count what it has cost;
-    a reversal gives back what the redemptions it takes back had cost, to them and to the customer's own limits.
+    has no slot of, changes nothing. What happens with an offer that was shown goes to those who count what it has cost,
+    whether or not it still is in the catalogue; a reversal gives back what the redemptions it takes back had cost, to
+    them and to the customer's own limits.
     """
 
     name = "offers"
@@ -188,12 +189,13 @@ class OfferRanker:
 
     def _answered(self, context: OfferContext, click: Click, tables: Tables) -> Iterable[Said]:
         shown = answer(context, click)
-        terms = None if shown is None else self._rankings.known(keyed(click.tenant, shown.offer), tables[OFFERS])
-        if shown is None or terms is None:
+        if shown is None:
             return ()
+        # An offer that has left the catalogue since costs what it did when it was shown.
+        told = self._rankings.known(keyed(click.tenant, shown.offer), tables[OFFERS]) or shown
         if click.kind == "view":
-            return (_event(click, "view", Charge(shown.decision, terms.offer, click.time_ms(), unit=terms.unit)),)
-        charge = Charge(shown.decision, terms.offer, click.time_ms(), terms.cost, terms.unit)
+            return (_event(click, "view", Charge(shown.decision, shown.offer, click.time_ms(), unit=told.unit)),)
+        charge = Charge(shown.decision, shown.offer, click.time_ms(), told.cost, told.unit)
         context.history.charge(charge)
         return (_event(click, "redemption", charge),)
 

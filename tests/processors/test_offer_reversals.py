@@ -64,6 +64,23 @@ def test_what_an_offer_costs_by_now_is_not_what_is_given_back() -> None:
     assert ranker.step(record(back(6))) == []
 
 
+def test_what_has_left_the_catalogue_is_redeemed_at_the_cost_it_was_shown_with_and_given_back() -> None:
+    catalogue = dict(DEAR[OFFERS])
+    ranker = task({**DEAR, OFFERS: catalogue})
+    told(ranker=ranker)
+    gone = catalogue.pop("coffee")
+    (view,), (redemption,) = (ranker.step(record(each)) for each in (click("view", NOON + HOUR), taken(2)))
+    assert [(each.message.kind, each.message.cost, each.message.unit) for each in (view, redemption)] == [
+        ("view", 0.0, "EUR"),
+        ("redemption", 2.5, "EUR"),
+    ]
+    assert ranker.states["ann"].history.had["coffee"].redemptions == 1
+    catalogue["coffee"] = gone
+    (said,) = ranker.step(record(back()))
+    assert (said.message.kind, said.message.cost, said.message.unit) == ("reversal", 2.5, "EUR")
+    assert ranker.states["ann"].history.had["coffee"].redemptions == 0
+
+
 @pytest.mark.parametrize(
     "reversal",
     [
