@@ -143,6 +143,10 @@ class RankingMaker:
                 candidates.append(Candidate(terms, usage))
         return candidates, refused
 
+    def can_offer(self, tenant: str, tables: Tables) -> bool:
+        """Return whether the catalogue has offers of a tenant."""
+        return self._names.any(tables[OFFERS], tenant)
+
     def known(self, key: str, catalogue: Mapping[str, Offer]) -> Terms | None:
         """Return the terms of the entry of the catalogue under `key`, None where there is none."""
         offer = catalogue.get(key)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 
 from processors.base import Said, Tables
 from processors.last_good import last_good
-from processors.offer_catalogue import OffersByTenant
 from processors.offer_context import Cause, OfferContext, answer, introduce, new_context, pay, show
 from processors.offer_history import Charge, Decision
 from processors.offer_ranking import STALE_AFTER, Deciding, Question, RankingMaker
@@ -69,7 +68,6 @@ class OfferRanker:
     ) -> None:
         split = LiveSplit(SlotFiller(policy, seed, most_per_category), trial)
         self._rankings = RankingMaker(verify, model, split, risk, decides, stale_after)
-        self._offers = OffersByTenant()
         self._throttle = throttle
         self._risk = risk
 
@@ -108,7 +106,7 @@ class OfferRanker:
 
     def _followed(self, context: OfferContext, event: Transaction | Profile | Click, tables: Tables) -> Iterable[Said]:
         """Rank after an event of the customer's own, or note when that is due."""
-        if not self._throttle or not self._offers.any(tables[OFFERS], event.tenant):
+        if not self._throttle or not self._rankings.can_offer(event.tenant, tables):
             return ()
         time, ranked_at = event.time_ms(), context.ranked_at
         context.cause = Cause(event.event_id, event.tenant, event.user)
