@@ -1,6 +1,5 @@
 """What is known of a customer when an offer is chosen: spending, what became of earlier offers, and the profile."""
 
-from collections.abc import Iterator
 from math import isnan, log, nan
 from sys import intern
 
@@ -13,7 +12,7 @@ from processors.offer_habits import Habits
 from processors.offer_history import History, LastGood
 from processors.offer_risk import Barred, Suspicion
 from processors.offer_sessions import Sessions
-from processors.offer_tallies import PRIOR, Shown, Tally
+from processors.offer_tallies import PRIOR, SHOWN, Shown, Tally, remember_merchant, tallies_of
 from processors.offer_terms import Terms
 from processors.past import Known
 from processors.trail import Trail
@@ -26,12 +25,6 @@ KINDS = ("bogo", "discount", "informational")
 
 CHANNELS = ("web", "email", "mobile", "social")
 GENDERS = ("F", "M", "O")
-
-SHOWN = 32
-"""Most impressions of a customer that wait for what becomes of them; the oldest go first."""
-
-MERCHANTS = SHOWN
-"""Most merchants whose past is told apart, those shown last: no fewer, so that what waits is counted where it was."""
 
 SPENDING = (
     *(
@@ -156,25 +149,13 @@ def introduce(context: OfferContext, profile: Profile) -> None:
 
 def show(context: OfferContext, decision: str, terms: Terms, time: int) -> None:
     """Take in an impression."""
-    end = time + terms.duration
-    shown = Shown(
-        decision,
-        terms.offer,
-        terms.kind,
-        terms.channels,
-        time,
-        end,
-        category=terms.category,
-        merchant=terms.merchant,
-        cost=terms.cost,
-        unit=terms.unit,
-    )
+    shown = Shown.of(decision, terms, time)
     context.shown = [*context.shown[-SHOWN + 1 :], shown]
     context.history.show(terms, time)
-    for tally in _tallies(context, shown):
+    for tally in tallies_of(shown, context.whole, context.tallies):
         tally.impressions += 1
     if shown.merchant:
-        _remember_merchant(context.tallies, f"at {shown.merchant}")
+        remember_merchant(context.tallies, shown.merchant)
 
 
 def answer(context: OfferContext, click: Click) -> Shown | None:
@@ -188,7 +169,7 @@ def answer(context: OfferContext, click: Click) -> Shown | None:
     if not context.history.is_new(click):
         return None
     time = click.time_ms()
-    about = [shown for shown in reversed(context.shown) if _is_about(click, shown, time)]
+    about = [shown for shown in reversed(context.shown) if shown.may_be_meant_by(click)]
     if click.kind == "view":
         context.viewed_at = float(time)
         context.sessions.add(time)
@@ -197,16 +178,11 @@ def answer(context: OfferContext, click: Click) -> Shown | None:
     return _redeemed(context, about, time)
 
 
-def _is_about(click: Click, shown: Shown, time: int) -> bool:
-    named = click.offer == shown.offer if click.decision_id is None else click.decision_id == shown.decision
-    return named and click.offer in (None, shown.offer) and shown.at <= time <= shown.end
-
-
 def _seen(context: OfferContext, about: list[Shown]) -> Shown | None:
     shown = next((shown for shown in about if not shown.seen), None)
     if shown is not None:
         shown.seen = True
-        for tally in _tallies(context, shown):
+        for tally in tallies_of(shown, context.whole, context.tallies):
             tally.views += 1
     return shown
 
@@ -218,31 +194,12 @@ def _redeemed(context: OfferContext, about: list[Shown], time: int) -> Shown | N
     shown = next((shown for shown in about if not shown.redeemed), None)
     if shown is not None:
         shown.redeemed = True
-        for tally in _tallies(context, shown):
+        for tally in tallies_of(shown, context.whole, context.tallies):
             tally.redemptions += shown.seen
             tally.blind += not shown.seen
     redeemed = shown or about[0]
     context.history.redeem(redeemed.offer, time)
     return redeemed
-
-
-def _tallies(context: OfferContext, shown: Shown) -> Iterator[Tally]:
-    yield context.whole
-    category = (f"in {shown.category}",) if shown.category else ()
-    merchant = (f"at {shown.merchant}",) if shown.merchant else ()
-    channels = (f"by {channel}" for channel in shown.channels)
-    for name in (f"offer {shown.offer}", shown.kind, *channels, *category, *merchant):
-        if name not in context.tallies:
-            context.tallies[name] = Tally()
-        yield context.tallies[name]
-
-
-def _remember_merchant(tallies: dict[str, Tally], name: str) -> None:
-    """Put the tally of the merchant shown last at the end, and let the one shown longest ago go for it."""
-    tallies[name] = tallies.pop(name)
-    merchants = [each for each in tallies if each.startswith("at ")]
-    if len(merchants) > MERCHANTS:
-        del tallies[merchants[0]]
 
 
 def context_values(context: OfferContext, time: int) -> list[float]:

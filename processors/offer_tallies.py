@@ -1,6 +1,18 @@
 """What became of impressions, one by one and counted."""
 
+from collections.abc import Iterator
+from typing import Self
+
 import msgspec
+
+from processors.offer_terms import Terms
+from schemas.events import Click
+
+SHOWN = 32
+"""Most impressions of a customer that wait for what becomes of them; the oldest go first."""
+
+MERCHANTS = SHOWN
+"""Most merchants whose past is told apart, those shown last: no fewer, so that what waits is counted where it was."""
 
 PRIOR_WEIGHT = 2.0
 """How many impressions the prior of a rate counts for."""
@@ -45,3 +57,45 @@ class Shown(msgspec.Struct, array_like=True):
     merchant: str = ""
     cost: float = 0.0
     unit: str = ""
+
+    @classmethod
+    def of(cls, decision: str, terms: Terms, time: int) -> Self:
+        """Return the impression of an offer at `time`, of which nothing has become yet."""
+        return cls(
+            decision,
+            terms.offer,
+            terms.kind,
+            terms.channels,
+            time,
+            time + terms.duration,
+            category=terms.category,
+            merchant=terms.merchant,
+            cost=terms.cost,
+            unit=terms.unit,
+        )
+
+    def may_be_meant_by(self, click: Click) -> bool:
+        """Return whether a click is in time for this impression, and names its decision or else its offer."""
+        named = click.offer == self.offer if click.decision_id is None else click.decision_id == self.decision
+        return named and click.offer in (None, self.offer) and self.at <= click.time_ms() <= self.end
+
+
+def tallies_of(shown: Shown, whole: Tally, tallies: dict[str, Tally]) -> Iterator[Tally]:
+    """Yield where an impression counts: the `whole`, and each of `tallies` that it belongs to, new ones among them."""
+    yield whole
+    category = (f"in {shown.category}",) if shown.category else ()
+    merchant = (f"at {shown.merchant}",) if shown.merchant else ()
+    channels = (f"by {channel}" for channel in shown.channels)
+    for name in (f"offer {shown.offer}", shown.kind, *channels, *category, *merchant):
+        if name not in tallies:
+            tallies[name] = Tally()
+        yield tallies[name]
+
+
+def remember_merchant(tallies: dict[str, Tally], merchant: str) -> None:
+    """Put the tally of the merchant shown last at the end, and let the one shown longest ago go for it."""
+    name = f"at {merchant}"
+    tallies[name] = tallies.pop(name)
+    merchants = [each for each in tallies if each.startswith("at ")]
+    if len(merchants) > MERCHANTS:
+        del tallies[merchants[0]]

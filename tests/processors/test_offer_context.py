@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from processors.offer_context import (
     CONTEXT,
-    SHOWN,
     OfferContext,
     answer,
     context_values,
@@ -19,7 +18,7 @@ from processors.offer_context import (
     pay,
     show,
 )
-from processors.offer_tallies import PRIOR
+from processors.offer_tallies import PRIOR, SHOWN
 from processors.offer_terms import OPEN_ENDED, Terms, TermsByOffer, terms_of
 from schemas.events import Click, Offer, Profile
 from schemas.records import DAY

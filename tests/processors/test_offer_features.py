@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from processors.offer_context import MERCHANTS, SHOWN, OfferContext, answer, introduce, new_context, pay, show
+from processors.offer_context import OfferContext, answer, introduce, new_context, pay, show
 from processors.offer_features import (
     CATEGORY,
     FEATURES_ID,
@@ -21,7 +21,7 @@ from processors.offer_features import (
     features_id,
 )
 from processors.offer_habits import PERSONAL
-from processors.offer_tallies import PRIOR
+from processors.offer_tallies import MERCHANTS, PRIOR, SHOWN
 from processors.offer_terms import Terms, terms_of
 from schemas.records import DAY
 from tests.builders import HOUR, NOON
