@@ -35,11 +35,13 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     order: str = ""
     label_drift: bytes = b""
     residual_drift: bytes = b""
+    last: str = ""
 
 
 class Learner:
     """A model being taught: the release, its progressive metrics, how far it has come, and the last order it took.
 
+    `last` is the mark of the record that was learned last.
     `label_drift` watches the rate of frauds, `residual_drift` by how much labels exceed the scores they had.
     """
 
@@ -57,6 +59,7 @@ class Learner:
         self.since_published = 0
         self.published_at = 0
         self.order = ""
+        self.last = ""
         self._lessons: list[Example] = []
 
     def add(self, example: Example) -> None:
@@ -102,7 +105,7 @@ class Learner:
         self._lessons.clear()
         self.kind, self.release, self.order = order.kind, release, order.event_id
         self.examples, self.frauds = order.examples, order.frauds
-        self.learned_through = order.learned_through
+        self.learned_through, self.last = order.learned_through, order.last
 
     def snapshot(self) -> bytes:
         """Return the whole state, from which `restored` goes on bit for bit."""
@@ -122,6 +125,7 @@ class Learner:
                 self.order,
                 self.label_drift.snapshot(),
                 self.residual_drift.snapshot(),
+                self.last,
             )
         )
 
@@ -134,7 +138,7 @@ class Learner:
         learner.metrics.restore(kept.metrics)
         learner.version, learner.examples, learner.frauds = kept.version, kept.examples, kept.frauds
         learner.learned_through, learner.since_published = kept.learned_through, kept.since_published
-        learner.published_at, learner.order = kept.published_at, kept.order
+        learner.published_at, learner.order, learner.last = kept.published_at, kept.order, kept.last
         if kept.label_drift:
             learner.label_drift.restore(kept.label_drift)
             learner.residual_drift.restore(kept.residual_drift)
@@ -194,6 +198,7 @@ class FraudLearner:
         if isinstance(message, ModelOrder):
             return state, self._obeyed(state, message)
         state.add(message)
+        state.last = mark(record.id)
         if not self._is_due(state, message.matured_at):
             return state, ()
         return state, (Said(MODELS, self._published(state, message.model, message.matured_at)),)
@@ -232,7 +237,13 @@ class FraudLearner:
             frauds=state.frauds,
             learned_through=state.learned_through,
             metrics=state.figures(),
+            last=state.last,
         )
+
+
+def mark(record_id: str) -> str:
+    """Return what a version tells of the record it learned last: not its id, which may name a customer."""
+    return digest(record_id.encode())[:16]
 
 
 def arrays(lessons: Sequence[Example | OfferExample]) -> tuple[Vector, Vector, Vector]:

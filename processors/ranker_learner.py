@@ -29,11 +29,13 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     reward_drift: bytes = b""
     residual_drift: bytes = b""
     order: str = ""
+    last: str = ""
 
 
 class RankerLearner:
     """A ranker being taught: the model, its progressive metrics, how far it has come, and the last order it took.
 
+    `last` is the mark of the record that was learned last.
     `reward_drift` watches the rewards, `residual_drift` by how much they exceed the scores they were expected by.
     """
 
@@ -50,6 +52,7 @@ class RankerLearner:
         self.published_at = 0
         self.corrections = 0
         self.order = ""
+        self.last = ""
         self._lessons: list[OfferExample] = []
 
     def add(self, example: OfferExample) -> None:
@@ -126,7 +129,7 @@ class RankerLearner:
         self._lessons.clear()
         self.model, self.order = model, order.event_id
         self.examples, self.rewarded = order.examples, order.frauds
-        self.learned_through = order.learned_through
+        self.learned_through, self.last = order.learned_through, order.last
 
     def snapshot(self) -> bytes:
         """Return the whole state, from which `restored` goes on bit for bit."""
@@ -145,6 +148,7 @@ class RankerLearner:
                 self.reward_drift.snapshot(),
                 self.residual_drift.snapshot(),
                 self.order,
+                self.last,
             )
         )
 
@@ -158,7 +162,7 @@ class RankerLearner:
         learner.version, learner.examples, learner.rewarded = kept.version, kept.examples, kept.rewarded
         learner.learned_through, learner.since_published = kept.learned_through, kept.since_published
         learner.published_at, learner.corrections = kept.published_at, kept.corrections
-        learner.order = kept.order
+        learner.order, learner.last = kept.order, kept.last
         for drift, state in ((learner.reward_drift, kept.reward_drift), (learner.residual_drift, kept.residual_drift)):
             if state:
                 drift.restore(state)

@@ -7,6 +7,7 @@ import msgspec
 
 from online_models.snapshots import digest
 from processors.base import Said, Tables
+from processors.learning import mark
 from processors.offer_features import FEATURES_ID, WIDTHS
 from processors.ranker_learner import RankerLearner
 from schemas.offer_results import OfferExample, RankerVersion
@@ -61,6 +62,7 @@ class OfferLearner:
             return state, ()
         state = state or RankerLearner()
         state.add(example)
+        state.last = mark(record.id)
         if not self._is_due(state, example.matured_at):
             return state, ()
         return state, (Said(RANKERS, self._published(state, example.model, example.matured_at)),)
@@ -99,4 +101,5 @@ class OfferLearner:
             rewarded=state.rewarded,
             learned_through=state.learned_through,
             metrics=state.figures(),
+            last=state.last,
         )

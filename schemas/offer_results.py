@@ -207,7 +207,7 @@ class RankerVersion(Result, frozen=True, kw_only=True):
 
     `event_id` is "model@version"; `blob` is base64 of the signed snapshot; `metrics` are progressive, over examples
     that a version of the model had scored. A version that was not learned but ordered tells the id of the ModelOrder
-    and why it was given.
+    and why it was given. `last` is the mark of the example learned last, "" where that is not known.
     """
 
     model: str
@@ -221,3 +221,4 @@ class RankerVersion(Result, frozen=True, kw_only=True):
     metrics: dict[str, float] = msgspec.field(default_factory=dict)
     order: str = ""
     why: str = ""
+    last: str = ""

@@ -145,7 +145,7 @@ class ModelVersion(Result, frozen=True, kw_only=True):
 
     `event_id` is "model@version"; `blob` is base64 of the signed snapshot; `metrics` are progressive, over matured
     examples, per label age where the name says so. A version that was not learned but ordered tells the id of the
-    ModelOrder and why it was given.
+    ModelOrder and why it was given. `last` is the mark of the outcome learned last, "" where that is not known.
     """
 
     model: str
@@ -160,14 +160,15 @@ class ModelVersion(Result, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     order: str = ""
     why: str = ""
+    last: str = ""
 
 
 class ModelOrder(Result, frozen=True, kw_only=True):
     """An order to the learner of a model: forget what you are, go on from this release, and publish it at once.
 
     `blob` is base64 of a signed snapshot, which had learned `examples` with so many `frauds` (of a ranker: rewarded
-    ones), the last of them matured at `learned_through`. `event_time` places the order among the examples. `why` and
-    `by` are for the audit.
+    ones), the latest of them matured at `learned_through`; `last` is the mark of the one learned last. `event_time`
+    places the order among the examples. `why` and `by` are for the audit.
     """
 
     model: str
@@ -179,6 +180,7 @@ class ModelOrder(Result, frozen=True, kw_only=True):
     learned_through: int
     why: str
     by: str = ""
+    last: str = ""
 
 
 class ModelAlias(Result, frozen=True, kw_only=True):

@@ -1,7 +1,6 @@
 """`headrace models`: the published model versions, which of them decide, and orders to go back or to be rebuilt."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import aclosing, closing
 from functools import partial
 from getpass import getuser
@@ -28,7 +27,7 @@ from streams.deliveries import Undelivered
 from streams.demo_screen import moment
 from streams.kafka_log import KafkaLog
 from streams.model_aliases import aliases, promotion
-from streams.model_orders import Keys, Rebuilt, Refused, give, newest_versions, rebuild, rollback
+from streams.model_orders import Asked, Keys, Rebuilt, Refused, doubts, give, newest_versions, rebuild, rollback
 from streams.publish import publish
 from streams.running import reachable
 from streams.settings import Settings
@@ -126,19 +125,23 @@ def rebuild_command(
 ) -> None:
     """Teach a model anew from the log without some outcomes, and put it there. Needs a running worker.
 
-    Goes on from the last version that had learned none of them, with all other outcomes that the log still has.
+    Goes on from the last version that had learned none of them, with all other outcomes that the log still has. Warns
+    where that version may have learned some that the log no longer has.
     """
     settings = reachable(Settings())
-    with told_plainly(*Told), spinning("the outcomes in the log") as tell:
-        excluded = [Excluded.parsed(text) for text in exclude]
-        rebuilt, version = asyncio.run(_rebuilt(settings, model, excluded, start, patience, tell))
-    base = None if rebuilt.base is None else rebuilt.base.version
+    with told_plainly(*Told), spinning("the outcomes in the log"):
+        asked = Asked(model, [Excluded.parsed(text) for text in exclude], start)
+        rebuilt, version = asyncio.run(_rebuilt(settings, asked, patience))
     if as_json:
+        base = None if rebuilt.base is None else rebuilt.base.version
         counts = {"from": base, "learned": rebuilt.learned, "excluded": rebuilt.excluded}
+        counts |= {"doubtful": rebuilt.doubtful, "unseen": rebuilt.unseen}
         typer.echo(msgspec.json.encode(counts | {"version": version}))
-        return
-    told = f"{version.event_id}: {version.why}; {rebuilt.learned:,} outcomes learned, {rebuilt.excluded:,} left out"
-    Console().print(told, highlight=False, soft_wrap=True)
+    else:
+        told = f"{version.event_id}: {version.why}; {rebuilt.learned:,} outcomes learned, {rebuilt.excluded:,} left out"
+        Console().print(told, highlight=False, soft_wrap=True)
+    for warning in doubts(rebuilt, asked.named):
+        Console(stderr=True).print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 async def _promoted(settings: Settings, model: str, share: float | None, why: str) -> ModelAlias:
@@ -163,19 +166,13 @@ async def _rolled_back(settings: Settings, model: str, to: int, tenant: str, pat
         return await give(reader, settings.kafka, await rollback(reader, model, to, tenant, getuser()), patience)
 
 
-async def _rebuilt(
-    settings: Settings,
-    model: str,
-    excluded: list[Excluded],
-    start: int | None,
-    patience: float,
-    tell: Callable[[str], None],
-) -> tuple[Rebuilt, AnyVersion]:
+async def _rebuilt(settings: Settings, asked: Asked, patience: float) -> tuple[Rebuilt, AnyVersion]:
     scorer, key = fraud_scorer(settings), settings.key("models")
-    keys = Keys(partial(sign, key=key), partial(verify, key=key), scorer.names, scorer.features_id, getuser())
+    vouched = partial(sign, key=key), partial(verify, key=key)
+    keys = Keys(*vouched, scorer.names, scorer.features_id, getuser(), settings.correct_rewards)
     async with aclosing(Reader(connect(settings.redis))) as reader:
         with closing(KafkaLog(settings.kafka)) as log:
-            rebuilt = await rebuild(reader, log, model, excluded, start, keys, tell)
+            rebuilt = await rebuild(reader, log, asked, keys)
         return rebuilt, await give(reader, settings.kafka, rebuilt.order, patience)
 
 

@@ -110,7 +110,7 @@ def test_a_learner_kept_before_drift_was_watched_begins_to_watch() -> None:
     task = learner(every=2_000)
     versions(task, judged(10, 0.1)[:50])
     codec = state_codec(task.processor)
-    *older, _, _ = msgspec.msgpack.decode(codec.encode(task.states["fraud"]))
+    *older, _, _, _ = msgspec.msgpack.decode(codec.encode(task.states["fraud"]))
     task.states["fraud"] = codec.decode(msgspec.msgpack.encode(older))
     (said,) = versions(task, [*judged(10, 0.1)[:975], *judged(2, 0.1)[:975]])
     assert (said.examples, said.metrics["label_drifts"]) == (2_000, 1)
