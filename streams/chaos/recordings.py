@@ -54,14 +54,15 @@ def with_late_labels(records: Sequence[AnyRecord], chance: Random) -> list[Lette
     said = list(records)
     for payment in [each for each in records if each.topic is TRANSACTIONS and chance.random() < 0.1]:
         first, second = chance.sample(_VERDICTS, 2)
-        said.append(feedback_on(payment, chance.randrange(DAY, 4 * DAY), "verdict", first))
-        said.append(_under_its_own_id(feedback_on(payment, chance.randrange(4 * DAY, 9 * DAY), "verdict", second)))
+        for verdict, days in ((first, (1, 4)), (second, (4, 9))):
+            late = feedback_on(payment, chance.randrange(days[0] * DAY, days[1] * DAY), "verdict", verdict)
+            said.append(_under_its_own_id(late, verdict or ""))
     return letters(sorted(said, key=lambda each: each.time))
 
 
-def _under_its_own_id(record: AnyRecord) -> AnyRecord:
-    """Return a second verdict of one source on one payment, which needs an id of its own."""
-    message = record.message.model_copy(update={"event_id": f"{record.id}:again"})
+def _under_its_own_id(record: AnyRecord, name: str) -> AnyRecord:
+    """Return one of several verdicts of one source on one payment, of which each needs an id of its own."""
+    message = record.message.model_copy(update={"event_id": f"{record.id}:{name}"})
     return Record(record.topic, message, message.event_id)
 
 
