@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import convert
+from msgspec.structs import astuple
 
 from processors.base import Tables
 from processors.eligibility import Refusal
 from processors.offer_history import CHARGES
+from processors.offer_tallies import Shown
 from processors.offers import OfferRanker
 from schemas.events import Click
 from schemas.offer_results import OfferEvent, OfferUsage, Ranking
@@ -227,6 +230,17 @@ def test_a_context_restored_takes_back_what_was_redeemed_before() -> None:
     told(taken(), ranker=ranker)
     ranker.states["ann"] = codec.decode(codec.encode(ranker.states["ann"]))
     assert [each.message.cost for each in ranker.step(record(back()))] == [2.5]
+
+
+def test_an_impression_from_before_its_cost_was_kept_costs_nothing_once_its_offer_is_gone() -> None:
+    catalogue = dict(DEAR[OFFERS])
+    ranker = task({**DEAR, OFFERS: catalogue})
+    told(ranker=ranker)
+    context = ranker.states["ann"]
+    context.shown = [convert(astuple(shown)[:10], Shown) for shown in context.shown]
+    del catalogue["coffee"]
+    said = [each.message for message in (taken(), back()) for each in ranker.step(record(message))]
+    assert [(each.kind, each.cost, each.unit) for each in said] == [("redemption", 0.0, ""), ("reversal", 0.0, "")]
 
 
 def test_a_context_from_before_redemptions_were_remembered_gives_nothing_back() -> None:
