@@ -109,6 +109,8 @@ class OfferRanker:
         if not self._throttle or not self._rankings.can_offer(event.tenant, tables):
             return ()
         time, ranked_at = event.time_ms(), context.ranked_at
+        if context.history.decision(event.event_id, time) is not None:
+            return ()
         context.cause = Cause(event.event_id, event.tenant, event.user)
         if ranked_at is None or time >= ranked_at + self._throttle:
             return self._unasked(context, time, "event", tables)

@@ -136,6 +136,13 @@ def test_an_event_said_twice_is_followed_by_one_ranking() -> None:
     assert len(made(view, view, payment(NOON + HOUR))) == 2
 
 
+def test_an_event_that_comes_again_leaves_the_ranking_that_waits_for_another() -> None:
+    first, second = click("view", NOON, event_id="first"), click("view", NOON + 1_000, event_id="second")
+    later = payment(NOON + DAY, event_id="bob", user="bob")
+    assert made(first, second, first, later) == made(first, second, later)
+    assert [event for event, *_ in made(first, second, first, later)] == ["first", "second", "bob"]
+
+
 @pytest.mark.parametrize(
     "known",
     [tables(offer(tenant="shop")), {**tables(), **{topic: {} for topic in tables() if topic.name == "offers"}}],
