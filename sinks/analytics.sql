@@ -205,6 +205,8 @@ ALTER TABLE model_versions ADD COLUMN IF NOT EXISTS order String DEFAULT '' AFTE
 
 ALTER TABLE model_versions ADD COLUMN IF NOT EXISTS why String DEFAULT '' AFTER order;
 
+ALTER TABLE model_versions ADD COLUMN IF NOT EXISTS last String DEFAULT '' AFTER why;
+
 -- Bytes that are no JSON object have no event id: v_dead_letters says what was wrong with them.
 CREATE OR REPLACE VIEW v_events AS
 SELECT at AS event_time, * EXCEPT (at, inserted_at) FROM events FINAL WHERE event_id != '';

@@ -152,10 +152,12 @@ ALTER TABLE offer_usage ADD COLUMN IF NOT EXISTS reversals UInt64 DEFAULT 0 AFTE
 
 ALTER TABLE offer_usage MODIFY COLUMN counted UInt64 DEFAULT impressions + views + redemptions + 2 * reversals;
 
--- Which order put a ranker where it is, and why.
+-- Which order put a ranker where it is, and why; and which record it learned last.
 ALTER TABLE ranker_versions ADD COLUMN IF NOT EXISTS order String DEFAULT '' AFTER metrics;
 
 ALTER TABLE ranker_versions ADD COLUMN IF NOT EXISTS why String DEFAULT '' AFTER order;
+
+ALTER TABLE ranker_versions ADD COLUMN IF NOT EXISTS last String DEFAULT '' AFTER why;
 
 -- Whose policy decided, in which trial, what another would have put on top, and how far an apprentice agrees.
 ALTER TABLE rankings ADD COLUMN IF NOT EXISTS arm LowCardinality(String) DEFAULT 'champion';
