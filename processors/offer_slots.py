@@ -8,7 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from online_models.arms import RateSettings, beta_beliefs
-from online_models.exploration import Beliefs, EpsilonGreedy, Exploration, Softmax, Thompson, Uniform, certain
+from online_models.exploration import (
+    Beliefs,
+    EpsilonGreedy,
+    Exploration,
+    Softmax,
+    SquareCB,
+    Thompson,
+    Uniform,
+    UpperBound,
+    certain,
+)
 from online_models.policies import Believer, Slate
 from online_models.slots import Diversity, Slot, rank, seed_of
 from processors.offer_scoring import Scored
@@ -21,11 +31,16 @@ POLICIES: Mapping[str, Exploration] = MappingProxyType(
         "greedy": EpsilonGreedy(epsilon=0.0),
         "epsilon-greedy": EpsilonGreedy(),
         "softmax": Softmax(),
+        "squarecb": SquareCB(),
         "thompson": Thompson(),
+        "ucb": UpperBound(),
         "uniform": Uniform(),
     }
 )
 """Every policy by its name."""
+
+DOUBTFUL = (SquareCB, Thompson, UpperBound)
+"""Ways to explore that look at more than scores: at how much, or how surely, something is known of each offer."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +49,8 @@ class SlotFiller:
 
     `seed` with the id of a decision seeds its chance: the same decision fills its slots the same. At most
     `most_per_category` offers of a category get a slot, None is any number; offers without a category are no matter.
-    Thompson sampling doubts a score as much as few redemptions of the offer leave its rate in doubt. ValueError for an
-    unknown policy.
+    Thompson sampling and upper bounds doubt a score as much as few redemptions of the offer leave its rate in doubt;
+    SquareCB explores the less, the more offers were shown. ValueError for an unknown policy.
     """
 
     policy: str = "epsilon-greedy"
@@ -53,7 +68,7 @@ class SlotFiller:
         slate = Slate(tuple(terms.offer for terms, _ in scored.candidates), scores=scored.preferences())
         eligible = np.ones(len(slate.arms), dtype=np.bool_)
         seed, way = seed_of(self.seed, decision), POLICIES[self.policy]
-        beliefs = _beliefs(scored) if isinstance(way, Thompson) else certain(scored.scores)
+        beliefs = _beliefs(scored) if isinstance(way, DOUBTFUL) else certain(scored.scores)
         return rank(Believer(way, beliefs), slate, slots, seed, eligible, self._diversity(scored))
 
     def _diversity(self, scored: Scored) -> Diversity | None:

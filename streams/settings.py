@@ -13,7 +13,7 @@ Duration = Annotated[int, BeforeValidator(milliseconds), Field(ge=0)]
 DEVELOPMENT_SECRET = "headrace-development-secret"
 
 PipelineName = Literal["fraud", "offers", "recommendations"]
-Policy = Literal["greedy", "epsilon-greedy", "softmax", "thompson", "uniform"]
+Policy = Literal["greedy", "epsilon-greedy", "softmax", "squarecb", "thompson", "ucb", "uniform"]
 PIPELINES: tuple[PipelineName, ...] = ("fraud", "offers", "recommendations")
 """Every pipeline there is, in the order in which a worker has them."""
 

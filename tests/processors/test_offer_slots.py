@@ -64,6 +64,25 @@ def test_thompson_sampling_doubts_what_was_rarely_shown_more() -> None:
     assert spread[2] < spread[0] < 0.9 < spread[1]
 
 
+def test_an_upper_bound_shows_what_is_known_least_where_scores_are_close() -> None:
+    known = usage(impressions=10_000, redemptions=2_000)
+    candidates = [Candidate(terms, None if terms.offer == "d" else known) for terms in TERMS]
+    (slot,) = SlotFiller("ucb").fill("d-1", 1, SCORED._replace(candidates=candidates))
+    assert slot.distribution.argmax() == 3 != SCORED.scores.argmax()
+    (slot,) = SlotFiller("ucb").fill("d-1", 1, scored(*[2_000] * 4, impressions=10_000))
+    assert slot.distribution.argmax() == SCORED.scores.argmax()
+
+
+def test_inverse_gap_weighting_explores_the_less_the_more_was_shown() -> None:
+    filler = SlotFiller("squarecb")
+    best = [
+        float(filler.fill("d-1", 1, scored(*[shown // 10] * 4, impressions=shown))[0].distribution[1])
+        for shown in (10, 1_000, 100_000)
+    ]
+    assert best == sorted(best)
+    assert best[0] < 0.5 < best[2]
+
+
 def test_nothing_to_show_fills_no_slot() -> None:
     nothing = Scored([], np.empty((0, 0)), np.empty(0), "prior", 0, None, False)
     assert SlotFiller().fill("d-1", 3, nothing) == ()
