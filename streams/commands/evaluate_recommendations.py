@@ -15,7 +15,9 @@ from streams.ratings import rating_history
 
 
 def evaluate_recommendations_command(
-    file: Annotated[Path, typer.Argument(help="Ratings, as MovieLens has them, with the items beside them.")],
+    file: Annotated[
+        Path, typer.Argument(help="Ratings, as MovieLens has them, with the items beside them.", dir_okay=False)
+    ],
     rank_every: Annotated[int, typer.Option(help="Recommend before every nth rating; 0: never.", min=0)] = 25,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
