@@ -171,6 +171,7 @@ def _run(plan: Plan, stage: Stage) -> Verdict:
             endings={str(status): count for status, count in drill.crew.endings.items()},
             recovery_s=drill.watch.recovery(),
             footprint=drill.footprint,
+            unpublished=bool(drill.publishing.refused),
         )
 
 

@@ -15,7 +15,8 @@ class Verdict(msgspec.Struct, frozen=True):
     `fenced` counts commits refused because another worker owned the task; `endings` the workers that ended by
     themselves and were replaced, by their exit status; `recovery_s` lasts from the end of the fault until every first
     hop has committed again, None for a scenario without fault. `broken` tells each promise that did not hold.
-    `footprint` is that of the worker that lived longest, where it is judged.
+    `footprint` is that of the worker that lived longest, where it is judged. `unpublished` says that the broker did not
+    take all of the drill's own stream: whatever the workers did, the drill was not what it should have been.
     """
 
     scenario: str
@@ -29,6 +30,12 @@ class Verdict(msgspec.Struct, frozen=True):
     recovery_s: float | None = None
     broken: tuple[str, ...] = ()
     footprint: Footprint | None = None
+    unpublished: bool = False
+
+    @property
+    def void(self) -> bool:
+        """Whether it says nothing of the promises: its stream did not get through, and none is seen to be broken."""
+        return self.unpublished and not (self.lost or self.doubled or self.state_mismatch)
 
     @property
     def ok(self) -> bool:

@@ -13,7 +13,7 @@ from schemas.results import JournalEntry
 from schemas.topics import ALERTS, BY_NAME, DEAD_LETTERS, EXAMPLES, FEEDBACK, SCORES, TRANSACTIONS
 from streams.assembly import fraud_pipeline
 from streams.chaos import recordings
-from streams.chaos.campaign import Notes
+from streams.chaos.campaign import Notes, carried_out
 from streams.chaos.checks import Findings, Replayed, check, heard, state_hash
 from streams.chaos.evidence import Evidence, Said
 from streams.chaos.explained import unexplained
@@ -226,6 +226,11 @@ def test_what_goes_back_is_told() -> None:
 GOOD = Verdict("zombie", 1, 10, fenced=2, recovery_s=4.0)
 
 
+def replace_seed(seed: int, **changed: object) -> Verdict:
+    fields = {name: getattr(GOOD, name) for name in GOOD.__struct_fields__} | {"seed": seed}
+    return Verdict(**fields | changed)
+
+
 def test_a_summary_holds_when_every_seed_does() -> None:
     told = summary("zombie", [GOOD, replace_seed(2, recovery_s=6.0)], fences=True)
     assert (told.ok, told.seeds, told.fenced) == (True, 2, 4)
@@ -243,14 +248,27 @@ def test_a_fence_that_nobody_met_proves_nothing() -> None:
     assert told.broken == ("nobody was fenced, so the fence was not tried",)
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "counts"),
+    [
+        ([GOOD], GOOD),
+        ([replace_seed(1, unpublished=True, broken=("726 were not acknowledged",)), GOOD], GOOD),
+        ([replace_seed(1, unpublished=True, lost=1)], replace_seed(1, unpublished=True, lost=1)),
+        ([replace_seed(1, unpublished=True, fenced=n) for n in (1, 2)], replace_seed(1, unpublished=True, fenced=2)),
+    ],
+    ids=["a good one", "a stream that got through at last", "something lost", "a stream that never got through"],
+)
+def test_only_a_drill_whose_stream_did_not_get_through_is_run_once_more(
+    verdicts: list[Verdict], counts: Verdict
+) -> None:
+    left = iter(verdicts)
+    assert carried_out(lambda: next(left)) == counts
+    assert next(left, None) is None
+
+
 def test_a_scenario_that_never_ran_has_no_summary() -> None:
     with pytest.raises(ValueError, match="never run"):
         summary("zombie", [])
-
-
-def replace_seed(seed: int, **changed: object) -> Verdict:
-    fields = {name: getattr(GOOD, name) for name in GOOD.__struct_fields__} | {"seed": seed}
-    return Verdict(**fields | changed)
 
 
 def test_notes_outlive_a_campaign_that_was_broken_off(tmp_path: Path) -> None:
