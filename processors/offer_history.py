@@ -56,8 +56,7 @@ class Charge(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def is_reversed_by(self, click: Click) -> bool:
         """Return whether a reversal is about this redemption: of the decision it names, or else of its offer."""
-        named = click.offer == self.offer if click.decision_id is None else click.decision_id == self.decision
-        return named and click.offer in (None, self.offer) and self.at <= click.time_ms()
+        return click.is_about(self.decision, self.offer) and self.at <= click.time_ms()
 
 
 class LastGood(msgspec.Struct, frozen=True, array_like=True):

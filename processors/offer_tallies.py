@@ -76,8 +76,7 @@ class Shown(msgspec.Struct, array_like=True):
 
     def may_be_meant_by(self, click: Click) -> bool:
         """Return whether a click is in time for this impression, and names its decision or else its offer."""
-        named = click.offer == self.offer if click.decision_id is None else click.decision_id == self.decision
-        return named and click.offer in (None, self.offer) and self.at <= click.time_ms() <= self.end
+        return click.is_about(self.decision, self.offer) and self.at <= click.time_ms() <= self.end
 
 
 def tallies_of(shown: Shown, whole: Tally, tallies: dict[str, Tally]) -> Iterator[Tally]:

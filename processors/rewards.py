@@ -116,7 +116,8 @@ class OfferRewards:
 
     def _clicked(self, state: Decisions | None, click: Click, tables: Tables) -> Iterable[Said]:
         time, terms = click.time_ms(), self._terms
-        about = [] if state is None else [shown for shown in (*state.open, *state.said) if _is_about(click, shown)]
+        known = () if state is None else (*state.open, *state.said)
+        about = [shown for shown in known if click.is_about(shown.decision, shown.offer)]
         meant = [shown for shown in about if terms.in_time(shown, click.kind, time)]
         if not meant:
             late = [shown for shown in about if terms.is_late(shown, click.kind, time)]
@@ -186,12 +187,6 @@ def _shown(state: Decisions, click: Click) -> Decisions:
         unshown.slots = [slot for slot in unshown.slots if slot.offer != click.offer]
         state.open += [replace(slot, at=time, end=time + slot.end - slot.at) for slot in now]
     return state
-
-
-def _is_about(click: Click, shown: Shown) -> bool:
-    if click.decision_id is None:
-        return click.offer == shown.offer
-    return click.decision_id == shown.decision and click.offer in (None, shown.offer)
 
 
 def _reason(state: Decisions | None, click: Click, about: list[Shown], tables: Tables) -> StrayReason:

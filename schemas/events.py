@@ -130,6 +130,12 @@ class Click(Event):
     ip: IpAddress | None = None
     propensity: Annotated[float, Field(gt=0, le=1)] | None = None
 
+    def is_about(self, decision: str, offer: str) -> bool:
+        """Return whether this names a decision and no other offer than this one, or no decision but the offer."""
+        if self.decision_id is None:
+            return self.offer == offer
+        return self.decision_id == decision and self.offer in (None, offer)
+
 
 class Offer(Event):
     """An entry of the offer catalogue; the last one published of an `offer` holds.
