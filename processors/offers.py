@@ -7,7 +7,7 @@ from processors.last_good import last_good
 from processors.offer_context import Cause, OfferContext, answer, introduce, new_context, pay, show
 from processors.offer_history import Charge, Decision
 from processors.offer_ranking import STALE_AFTER, Deciding, Question, RankingMaker
-from processors.offer_risk import Barred, RiskLimits, suspect
+from processors.offer_risk import Barred, RiskLimits, Suspicions, suspect
 from processors.offer_slots import LiveSplit, SlotFiller
 from processors.trial import Trial
 from schemas.events import Click, OfferRequest, Profile, Transaction
@@ -132,7 +132,7 @@ class OfferRanker:
             context.cause = Cause(record.id, told.tenant, told.user)
             return self._unasked(context, time, "risk", tables)
         if before:
-            context.barred = Barred(self._risk.free_at(context.suspicions, time), told.tenant, told.user)
+            context.barred = self._barred(context.suspicions, time, told)
             self._wait(context)
         return ()
 
@@ -164,16 +164,23 @@ class OfferRanker:
         if not question.offers and (context.ranked_at is None or question.time > context.ranked_at):
             context.cause = None
         context.ranked_at = max(question.time, context.ranked_at or question.time)
-        context.barred = self._barred(context, question)
+        known = None if question.trigger == "risk" else context.barred
+        context.barred = self._barred(context.suspicions, context.ranked_at, question, known)
         self._wait(context)
         return (Said(RANKINGS, ranking),)
 
-    def _barred(self, context: OfferContext, question: Question) -> Barred | None:
-        """Return until when the newest ranking is empty for the customer's risk, where that is to be followed up."""
-        known, time = context.suspicions, context.ranked_at
-        if not self._throttle or time is None or not self._risk.bars(known, time):
+    def _barred(
+        self, suspicions: Suspicions, time: int, whom: Question | CustomerRisk | Label, known: Barred | None = None
+    ) -> Barred | None:
+        """Return until when rankings are empty for the customer's risk, where that is to be followed up.
+
+        `known` is the same as told before, if nothing else has been suspected since.
+        """
+        if not self._throttle or not self._risk.bars(suspicions, time):
             return None
-        return Barred(self._risk.free_at(known, time), question.tenant, question.user)
+        if known is not None and time < known.until:
+            return known
+        return Barred(self._risk.free_at(suspicions, time), whom.tenant, whom.user)
 
     def _shown(self, context: OfferContext, click: Click, tables: Tables) -> Iterable[Said]:
         time, decision = click.time_ms(), click.decision_id or click.event_id
