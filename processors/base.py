@@ -1,14 +1,24 @@
 """The processor contract: a fold over one key's records that may speak on every step."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import is_not
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from schemas.records import AnyRecord, AnyTopic
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 Tables = Mapping[AnyTopic, Mapping[str, Any]]
 """Read-only views of compacted topics: the last message of each key. They change only between records."""
+
+
+def is_as_it_was(table: Mapping[str, T], entries: Sequence[T]) -> bool:
+    """Return whether a table still has these entries, in this order.
+
+    An entry of a table is never changed, only replaced: the same objects say the same.
+    """
+    return len(table) == len(entries) and not any(map(is_not, table.values(), entries))
 
 
 class Said(NamedTuple):

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from itertools import groupby
-from operator import attrgetter, is_not
+from operator import attrgetter
 
+from processors.base import is_as_it_was
 from schemas.events import Offer
 from schemas.keys import keyed
 
@@ -19,8 +20,7 @@ class OffersByTenant:
 
     def names(self, catalogue: Mapping[str, Offer], tenant: str) -> tuple[str, ...]:
         """Return the names of a tenant's offers, in order."""
-        # A table's entry is never changed, only replaced: the same objects say the same.
-        if len(catalogue) != len(self._entries) or any(map(is_not, catalogue.values(), self._entries)):
+        if not is_as_it_was(catalogue, self._entries):
             self._entries = tuple(catalogue.values())
             by_tenant = groupby(sorted(map(_tenant_and_name, self._entries)), key=lambda each: each[0])
             self._names = {of: tuple(name for _, name in each) for of, each in by_tenant}

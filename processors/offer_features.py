@@ -11,7 +11,7 @@ from online_models.base import Vector
 from processors.columns import SCALES
 from processors.offer_context import CHANNELS, CONTEXT, KINDS, OfferContext, context_values
 from processors.offer_habits import Trend
-from processors.offer_tallies import PRIOR, Rates
+from processors.offer_tallies import PRIOR, Rates, rates_of
 from processors.offer_terms import Terms
 from schemas.records import DAY
 
@@ -136,7 +136,7 @@ class _Past:
         by_channel = [self._view_rates[channel] for channel in terms.channels if channel in self._view_rates]
         tally = self._tallies.get(f"offer {terms.offer}")
         return (
-            *(self._overall if tally is None else tally.rates(self._overall)),
+            *self._rates(f"offer {terms.offer}"),
             sum(by_channel) / len(by_channel) if by_channel else nan,
             0.0 if tally is None else float(tally.impressions),
             float(terms.offer in self._in_flight),
@@ -163,8 +163,7 @@ class _Past:
         )
 
     def _rates(self, name: str) -> Rates:
-        tally = self._tallies.get(name)
-        return self._overall if tally is None else tally.rates(self._overall)
+        return rates_of(self._tallies, name, self._overall)
 
 
 def _tastes(past: _Past, candidates: Sequence[Terms]) -> Vector:

@@ -1,6 +1,6 @@
 """What became of impressions, one by one and counted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 import msgspec
@@ -77,6 +77,12 @@ class Shown(msgspec.Struct, array_like=True):
     def may_be_meant_by(self, click: Click) -> bool:
         """Return whether a click is in time for this impression, and names its decision or else its offer."""
         return click.is_about(self.decision, self.offer) and self.at <= click.time_ms() <= self.end
+
+
+def rates_of(tallies: Mapping[str, Tally], name: str, overall: Rates) -> Rates:
+    """Return the rates of a tally, drawn to the rates over all; these where there is none of the name."""
+    found = tallies.get(name)
+    return overall if found is None else found.rates(overall)
 
 
 def tallies_of(shown: Shown, whole: Tally, tallies: dict[str, Tally]) -> Iterator[Tally]:

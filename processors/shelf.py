@@ -12,7 +12,7 @@ from online_models.category_sets import CategorySets
 from online_models.factor_state import Indices, Matrix
 from online_models.factorisation import Item
 from online_models.split_factors import Halves
-from processors.base import Tables
+from processors.base import Tables, is_as_it_was
 from schemas.recommendation_results import CatalogueItem, ItemDemand
 from schemas.recommendation_topics import ITEM_DEMANDS, ITEMS
 
@@ -115,8 +115,7 @@ class Shelves:
     def at(self, now: int, tenant: str, tables: Tables) -> Shelf:
         """Return what a tenant offers at `now`: what is active; it holds until the next one is asked for."""
         catalogue: Mapping[str, CatalogueItem] = tables[ITEMS]
-        # A table's entry is never changed, only replaced: the same objects say the same.
-        if len(catalogue) != len(self._entries) or any(map(is_not, catalogue.values(), self._entries)):
+        if not is_as_it_was(catalogue, self._entries):
             self._entries = tuple(catalogue.values())
             self._shelves.clear()
         keys, shelf = self._shelves.get(tenant) or self._built(tenant, catalogue)

@@ -8,7 +8,7 @@ import numpy as np
 
 from online_models.base import Vector
 from processors.offer_context import OfferContext
-from processors.offer_tallies import PRIOR
+from processors.offer_tallies import PRIOR, rates_of
 from processors.offer_terms import Candidate
 from schemas.offer_results import OfferUsage
 from schemas.records import DAY
@@ -94,8 +94,7 @@ class _Rules:
     def _rate(self, tally: str) -> float:
         known = self._rates.get(tally)
         if known is None:
-            found = self._tallies.get(tally)
-            known = self._rates[tally] = (self._overall if found is None else found.rates(self._overall))[1]
+            known = self._rates[tally] = rates_of(self._tallies, tally, self._overall)[1]
         return known
 
     def _freshness(self, offer: str) -> float:
