@@ -1,6 +1,6 @@
 """Learning: folds matured examples into a model, and publishes a version of it now and then."""
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -12,6 +12,7 @@ from online_models.metrics import Quality, RollingQuality
 from online_models.release import Release, new, pack, unpack
 from online_models.snapshots import digest
 from processors.base import Said, Tables
+from processors.publishing import has_obeyed, is_due
 from schemas.offer_results import OfferExample
 from schemas.records import DAY, AnyRecord
 from schemas.results import Example, ModelOrder, ModelVersion
@@ -199,25 +200,15 @@ class FraudLearner:
             return state, self._obeyed(state, message)
         state.add(message)
         state.last = mark(record.id)
-        if not self._is_due(state, message.matured_at):
+        if not is_due(state, message.matured_at, self._every, self._at_most):
             return state, ()
         return state, (Said(MODELS, self._published(state, message.model, message.matured_at)),)
 
     def _obeyed(self, state: Learner, order: ModelOrder) -> Iterable[Said]:
-        if state.order == order.event_id:
-            return ()
-        try:
-            state.obey(order, self._verify(b64decode(order.blob)))
-        except ValueError:
+        if not has_obeyed(state, order, self._verify):
             return ()
         version = self._published(state, order.model, max(order.event_time, state.published_at))
         return (Said(MODELS, msgspec.structs.replace(version, order=order.event_id, why=order.why)),)
-
-    def _is_due(self, state: Learner, now: int) -> bool:
-        if state.since_published < self._every and now - state.published_at < self._at_most:
-            return False
-        state.learn()
-        return state.ready
 
     def _published(self, state: Learner, model: str, now: int) -> ModelVersion:
         state.version += 1

@@ -1,6 +1,6 @@
 """Learning to rank: folds what shown offers earned into the ranker, and publishes a version of it now and then."""
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -9,6 +9,7 @@ from online_models.snapshots import digest
 from processors.base import Said, Tables
 from processors.learning import mark
 from processors.offer_features import FEATURES_ID, WIDTHS
+from processors.publishing import has_obeyed, is_due
 from processors.ranker_learner import RankerLearner
 from schemas.offer_results import OfferExample, RankerVersion
 from schemas.offer_topics import OFFER_EXAMPLES, RANKERS
@@ -63,26 +64,16 @@ class OfferLearner:
         state = state or RankerLearner()
         state.add(example)
         state.last = mark(record.id)
-        if not self._is_due(state, example.matured_at):
+        if not is_due(state, example.matured_at, self._every, self._at_most):
             return state, ()
         return state, (Said(RANKERS, self._published(state, example.model, example.matured_at)),)
 
     def _obeyed(self, state: RankerLearner | None, order: ModelOrder) -> tuple[RankerLearner | None, Iterable[Said]]:
-        if order.features not in WIDTHS or (state is not None and state.order == order.event_id):
-            return state, ()
         obeying = state or RankerLearner()
-        try:
-            obeying.obey(order, self._verify(b64decode(order.blob)))
-        except ValueError:
+        if order.features not in WIDTHS or not has_obeyed(obeying, order, self._verify):
             return state, ()
         version = self._published(obeying, order.model, max(order.event_time, obeying.published_at))
         return obeying, (Said(RANKERS, msgspec.structs.replace(version, order=order.event_id, why=order.why)),)
-
-    def _is_due(self, state: RankerLearner, now: int) -> bool:
-        if state.since_published < self._every and now - state.published_at < self._at_most:
-            return False
-        state.learn()
-        return state.ready
 
     def _published(self, state: RankerLearner, model: str, now: int) -> RankerVersion:
         state.version += 1
