@@ -110,6 +110,10 @@ class BatchConsumer(aiokafka.Consumer):
                 async for _, message in self.getmany(timeout=1.0):
                     await self.callback(message)
                 await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            # In the middle of a rebalance Faust would wake the supervisor that its fetcher has not, and so end with 1.
+            if not fetcher.should_stop:
+                raise
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
