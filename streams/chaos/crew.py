@@ -4,7 +4,7 @@ import signal
 import subprocess
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -94,15 +94,21 @@ class Crew:
         member.process.kill()
         member.process.wait(STOP_SECONDS)
 
-    def dismiss(self, member: Member) -> int:
-        """Ask a worker to end, and return its exit status: -9 where it did not within 30 s and was killed."""
+    def dismiss(self, member: Member, allowed: Collection[int] = (0,)) -> list[str]:
+        """Ask a worker to end, and return what was wrong with how it did: nothing where its exit status is `allowed`.
+
+        The status is -9 where it did not end within 30 s and was killed.
+        """
         member.dismissed = True
         member.signal(signal.SIGTERM)
         try:
-            return member.process.wait(STOP_SECONDS)
+            status = member.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             member.process.kill()
-            return member.process.wait(STOP_SECONDS)
+            status = member.process.wait(STOP_SECONDS)
+        if status in allowed:
+            return []
+        return [f"a worker ended with {status} at SIGTERM, not with 0. Its log ends with:\n{member.last_words()}"]
 
     def replace_ended(self) -> None:
         """Start a worker for each that ended by itself, as whatever supervises them in earnest does.
