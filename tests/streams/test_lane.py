@@ -21,10 +21,11 @@ from sinks.serving import Reader
 from sinks.store import Position, Store
 from streams import lane as lanes
 from streams.inbound import Inbound
-from streams.lane import Forgotten, Lane, OtherSetup
+from streams.lane import Forgotten, Lane
 from streams.outbox import Origin, Outbound
 from streams.pipeline import Pipeline
 from streams.state_codec import state_codec
+from streams.stepper import OtherSetup
 from streams.surroundings import Surroundings
 from streams.task import Task
 from tests.builders import record, transaction
