@@ -137,3 +137,17 @@ def moment(at: int) -> datetime:
 def base64(blob: bytes) -> str:
     """Return bytes as base64 text."""
     return b64encode(blob).decode()
+
+
+def outcomes(count: int, poisoned: range = range(0)) -> list[Example]:
+    """Return outcomes an hour apart; those of the range come from a source that lies."""
+    return [
+        example(
+            f"e{n}",
+            NOON + n * HOUR,
+            label=n % 7 == 0 or n in poisoned,
+            vector=(float(n % 90), 0.1),
+            source="liar" if n in poisoned else "window",
+        )
+        for n in range(count)
+    ]

@@ -11,29 +11,8 @@ from processors.definitions import Feature
 from processors.features import FeatureSet
 from processors.trail import CAP, Trail
 from tests.processors.naive_features import DAY, HOUR, Event, NaiveFeatures, agree
+from tests.processors.observing import NOON, observe, one, payment, values
 from tests.processors.streams_of_events import LATENESS, Payment, Step, Told, declarations, histories
-
-NOON = 20_000 * DAY + 12 * HOUR
-
-
-def payment(time: int, event_id: str = "e", amount: int = 100, unit: str = "EUR", **fields: object) -> Event:
-    return Event(time, event_id, unit, amount, fields)
-
-
-def observe(features: FeatureSet, state: list[Trail], event: Event) -> bool:
-    return features.observe(state, event.time, event.event_id, event.unit, event.kept())
-
-
-def values(features: FeatureSet, state: list[Trail], event: Event, later: int = 0) -> list[float]:
-    return features.values(state, event.time + later, event.unit, event.kept())
-
-
-def one(feature: Feature, events: list[Event], later: int = 0) -> float:
-    features = FeatureSet([feature])
-    state = features.new()
-    for event in events:
-        observe(features, state, event)
-    return values(features, state, events[-1], later)[0]
 
 
 @settings(deadline=None, max_examples=400)

@@ -20,7 +20,7 @@ from processors.ranker_learner import RankerLearner
 from processors.ranker_learning import OfferLearner
 from schemas.results import Example, ModelVersion
 from streams.task import Task
-from tests.builders import HOUR, NOON, example, heard, record, signed, verified
+from tests.builders import HOUR, NOON, heard, outcomes, record, signed, verified
 from tests.processors.offer_world import offer_example, version
 
 FEATURES = ("amount", "risk")
@@ -29,20 +29,6 @@ NO_RANKER = AdditiveRanker(NAMES)
 
 def learner(every: int) -> Task:
     return Task(FraudLearner(FEATURES, "f", signed, verified, {"fraud": "logistic"}, every, at_most=10**15), {}, {})
-
-
-def outcomes(count: int, poisoned: range) -> list[Example]:
-    """Return outcomes an hour apart; those of the range come from a source that lies."""
-    return [
-        example(
-            f"e{n}",
-            NOON + n * HOUR,
-            label=n % 7 == 0 or n in poisoned,
-            vector=(float(n % 90), 0.1),
-            source="liar" if n in poisoned else "window",
-        )
-        for n in range(count)
-    ]
 
 
 def taught(examples: list[Example], every: int = 20) -> list[ModelVersion]:
@@ -65,7 +51,7 @@ def unlearned(base: Any, taken: Sequence[Any]) -> Sequence[Any]:
 
 def behind(lags: Sequence[int]) -> list[Example]:
     """Return outcomes that matured so many hours before their turn."""
-    made = outcomes(len(lags), range(0))
+    made = outcomes(len(lags))
     return [replace(each, matured_at=each.matured_at - lag * HOUR) for each, lag in zip(made, lags, strict=True)]
 
 
@@ -88,7 +74,7 @@ def test_a_model_taught_anew_is_the_one_that_never_learned_what_was_left_out() -
 
 
 def test_from_nothing_it_learns_all_there_is() -> None:
-    examples = outcomes(60, range(0))
+    examples = outcomes(60)
     versions = taught(examples)
     anew = taught_anew(None, versions[-1], examples, FEATURES, verified)
     assert scores(anew.release) == scores(published(versions[-1]))
@@ -107,7 +93,7 @@ def test_what_is_ordered_is_what_was_taught_anew() -> None:
 
 
 def test_the_same_order_given_twice_has_the_same_id_and_another_has_another() -> None:
-    one, two, three = taught(outcomes(60, range(0)))
+    one, two, three = taught(outcomes(60))
     assert back_to(one, three).event_id == back_to(one, three, "bob").event_id
     assert back_to(one, three).event_id != back_to(two, three).event_id
 
@@ -149,7 +135,7 @@ def test_a_version_that_does_not_tell_its_place_is_placed_by_time_so_that_nothin
 
 
 def test_a_version_from_before_all_that_the_log_has_had_learned_none_of_it() -> None:
-    log = past(outcomes(20, range(0)))
+    log = past(outcomes(20))
     assert log.place(None) == log.place(version(NO_RANKER, last="gone")) == (0, 0)
     assert log.place(version(NO_RANKER, last="", learned_through=NOON)) == (0, 0)
     assert log.unseen(version(NO_RANKER, last="gone", examples=1))
@@ -173,7 +159,7 @@ def test_what_corrects_a_ranker_before_there_is_one_is_passed_over_as_the_learne
 
 
 def test_a_fraud_model_learns_a_late_outcome_first_of_all() -> None:
-    examples = [replace(each, late=True) for each in outcomes(20, range(0))]
+    examples = [replace(each, late=True) for each in outcomes(20)]
     (live,) = taught(examples)
     assert taught_anew(None, live, examples, FEATURES, verified).examples == 20
 
@@ -181,7 +167,7 @@ def test_a_fraud_model_learns_a_late_outcome_first_of_all() -> None:
 @pytest.mark.parametrize("kind", ["fraud", "offers"])
 def test_a_model_put_back_tells_the_place_of_the_version_it_was_put_back_to(kind: str) -> None:
     if kind == "fraud":
-        task, taken = learner(20), [*map(record, outcomes(60, range(0)))]
+        task, taken = learner(20), [*map(record, outcomes(60))]
     else:
         task, taken = (
             Task(OfferLearner(signed, verified, every=20), {}, {}),
@@ -196,7 +182,7 @@ def test_a_model_put_back_tells_the_place_of_the_version_it_was_put_back_to(kind
 
 
 def test_no_model_is_taught_on_from_a_version_that_another_key_signed() -> None:
-    one, two = taught(outcomes(40, range(0)))
+    one, two = taught(outcomes(40))
     forged = sign(verified(b64decode(one.blob)), b"another key")
     with pytest.raises(BadSignature):
         taught_anew(one, two, [], FEATURES, lambda _: verified(forged))

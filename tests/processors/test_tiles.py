@@ -14,30 +14,10 @@ from processors.tiled_readers import FINALIZE
 from processors.tiles import KNOWN_FRAUDS, SKETCH, Partial, Tile, distinct
 from processors.trail import Trail
 from tests.processors.naive_features import DAY, HOUR, Event, NaiveFeatures, agree, in_tiles
+from tests.processors.observing import NOON, observe, one, payment, values
 from tests.processors.streams_of_events import LATENESS, Payment, Step, Told, declarations, histories
 
-NOON = 20_000 * DAY + 12 * HOUR
 MINUTE = 60_000
-
-
-def payment(time: int, event_id: str = "e", amount: int = 100, unit: str = "EUR", **fields: object) -> Event:
-    return Event(time, event_id, unit, amount, fields)
-
-
-def observe(features: FeatureSet, state: list[Trail], event: Event) -> bool:
-    return features.observe(state, event.time, event.event_id, event.unit, event.kept())
-
-
-def values(features: FeatureSet, state: list[Trail], event: Event, later: int = 0) -> list[float]:
-    return features.values(state, event.time + later, event.unit, event.kept())
-
-
-def one(feature: Feature, events: list[Event], later: int = 0) -> float:
-    features = FeatureSet([feature])
-    state = features.new()
-    for event in events:
-        observe(features, state, event)
-    return values(features, state, events[-1], later)[0]
 
 
 def without_since_last(declared: tuple[Feature, ...], found: list[float]) -> list[float]:

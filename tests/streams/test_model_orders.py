@@ -23,7 +23,7 @@ from streams.main import app
 from streams.model_orders import Asked, Keys, Rebuilt, Refused, doubts, logged, rebuild, rollback
 from streams.outbox import HEADER, origin_header, outbound
 from streams.task import Task
-from tests.builders import HOUR, NOON, example, heard, record, signed, verified
+from tests.builders import NOON, heard, outcomes, record, signed, verified
 from tests.processors.offer_world import offer_example
 from tests.streams.memory_log import MemoryLog
 
@@ -31,20 +31,6 @@ FEATURES = ("amount", "risk")
 KEYS = Keys(signed, verified, FEATURES, "f", "ann")
 LIES = range(45, 50)
 T = TypeVar("T")
-
-
-def outcomes(count: int = 80) -> list[Example]:
-    """Return outcomes an hour apart, five of which a source lied about."""
-    return [
-        example(
-            f"e{n}",
-            NOON + n * HOUR,
-            label=n % 7 == 0 or n in LIES,
-            vector=(float(n % 90), 0.1),
-            source="liar" if n in LIES else "window",
-        )
-        for n in range(count)
-    ]
 
 
 def asked(model: str, excluded: str, start: int | None = None) -> Asked:
@@ -143,7 +129,7 @@ def test_corrections_of_one_outcome_are_outcomes_of_their_own() -> None:
 
 
 def test_going_back_takes_the_version_as_it_was_published() -> None:
-    found = versions(outcomes())
+    found = versions(outcomes(80, LIES))
     order = now(rollback(served(found), "fraud", 2, "default", "ann"))
     assert (order.blob, order.examples, order.by) == (found[1].blob, 40, "ann")
     assert order.event_time == found[-1].event_time
@@ -159,11 +145,11 @@ def test_going_back_takes_the_version_as_it_was_published() -> None:
 )
 def test_there_is_no_going_back_to_what_is_not_there(model: str, version: int, why: str) -> None:
     with pytest.raises(Refused, match=why):
-        now(rollback(served(versions(outcomes())), model, version, "default", ""))
+        now(rollback(served(versions(outcomes(80, LIES))), model, version, "default", ""))
 
 
 def test_a_model_is_rebuilt_from_the_last_version_before_what_misled_it() -> None:
-    examples = outcomes()
+    examples = outcomes(80, LIES)
     anew = rebuilt(examples, "source=liar")
     assert anew.base is not None
     assert (anew.base.version, anew.learned, anew.excluded) == (2, 35, 5)
@@ -171,7 +157,7 @@ def test_a_model_is_rebuilt_from_the_last_version_before_what_misled_it() -> Non
 
 
 def test_it_may_be_rebuilt_from_another_version_or_from_nothing() -> None:
-    of_one, of_nothing = (rebuilt(outcomes(), "source=liar", start) for start in (1, 0))
+    of_one, of_nothing = (rebuilt(outcomes(80, LIES), "source=liar", start) for start in (1, 0))
     assert of_one.base is not None
     assert (of_one.base.version, of_one.learned) == (1, 55)
     assert (of_nothing.base, of_nothing.learned, of_nothing.order.why) == (
@@ -193,7 +179,7 @@ def test_it_may_be_rebuilt_from_another_version_or_from_nothing() -> None:
 )
 def test_what_cannot_be_rebuilt_is_refused(excluded: str, start: int | None, keys: Keys, why: str) -> None:
     with pytest.raises(Refused, match=why):
-        rebuilt(outcomes(), excluded, start, keys)
+        rebuilt(outcomes(80, LIES), excluded, start, keys)
 
 
 def test_the_log_tells_each_outcome_once() -> None:
@@ -248,7 +234,7 @@ def test_what_the_log_no_longer_has_may_have_misled_the_model_too_and_that_is_to
 
 
 def test_a_log_that_has_lost_its_beginning_is_seen_even_where_a_version_counts_no_more_than_it_has() -> None:
-    examples = outcomes()
+    examples = outcomes(80, LIES)
     log = Cut()
     log.append(EXAMPLES, [None, *examples])
     anew = now(rebuild(served(versions(examples)), log, asked("fraud", "source=liar"), KEYS))
@@ -256,7 +242,7 @@ def test_a_log_that_has_lost_its_beginning_is_seen_even_where_a_version_counts_n
 
 
 def test_a_version_of_an_earlier_release_is_placed_by_time_and_what_may_be_missing_is_told() -> None:
-    examples = outcomes()
+    examples = outcomes(80, LIES)
     late = msgspec.structs.replace(examples[42], matured_at=examples[39].matured_at)
     taken = [*examples[:40], late, *examples[40:42], *examples[43:]]
     before = [msgspec.structs.replace(each, last="") for each in versions(taken)]
