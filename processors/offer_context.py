@@ -12,11 +12,10 @@ from processors.offer_habits import Habits
 from processors.offer_history import History, LastGood
 from processors.offer_risk import Barred, Suspicion
 from processors.offer_sessions import Sessions
-from processors.offer_tallies import PRIOR, SHOWN, Shown, Tally, remember_merchant, tallies_of
-from processors.offer_terms import Terms
+from processors.offer_tallies import PRIOR, Shown, Tally
 from processors.past import Known
 from processors.trail import Trail
-from schemas.events import Click, Profile, Transaction
+from schemas.events import Profile, Transaction
 from schemas.money import minor_units
 from schemas.records import DAY
 
@@ -145,61 +144,6 @@ def introduce(context: OfferContext, profile: Profile) -> None:
     gender, segment = profile.gender or "", profile.segment or ""
     context.demographics = Demographics(age, income, opened, gender, segment, profile.consent)
     context.habits.tell(profile)
-
-
-def show(context: OfferContext, decision: str, terms: Terms, time: int) -> None:
-    """Take in an impression."""
-    shown = Shown.of(decision, terms, time)
-    context.shown = [*context.shown[-SHOWN + 1 :], shown]
-    context.history.show(terms, time)
-    for tally in tallies_of(shown, context.whole, context.tallies):
-        tally.impressions += 1
-    if shown.merchant:
-        remember_merchant(context.tallies, shown.merchant)
-
-
-def answer(context: OfferContext, click: Click) -> Shown | None:
-    """Take in a click, and return the impression that a view or a redemption is about: the latest that it may be.
-
-    What was taken in before changes nothing.
-    """
-    if click.kind not in ("view", "redemption"):
-        context.sessions.browse(click)
-        return None
-    if not context.history.is_new(click):
-        return None
-    time = click.time_ms()
-    about = [shown for shown in reversed(context.shown) if shown.may_be_meant_by(click)]
-    if click.kind == "view":
-        context.viewed_at = float(time)
-        context.sessions.add(time)
-        return _seen(context, about)
-    context.redeemed_at = float(time)
-    return _redeemed(context, about, time)
-
-
-def _seen(context: OfferContext, about: list[Shown]) -> Shown | None:
-    shown = next((shown for shown in about if not shown.seen), None)
-    if shown is not None:
-        shown.seen = True
-        for tally in tallies_of(shown, context.whole, context.tallies):
-            tally.views += 1
-    return shown
-
-
-def _redeemed(context: OfferContext, about: list[Shown], time: int) -> Shown | None:
-    """Count what is redeemed again for the limits, but not as another success of the same impression."""
-    if not about:
-        return None
-    shown = next((shown for shown in about if not shown.redeemed), None)
-    if shown is not None:
-        shown.redeemed = True
-        for tally in tallies_of(shown, context.whole, context.tallies):
-            tally.redemptions += shown.seen
-            tally.blind += not shown.seen
-    redeemed = shown or about[0]
-    context.history.redeem(redeemed.offer, time)
-    return redeemed
 
 
 def context_values(context: OfferContext, time: int) -> list[float]:

@@ -32,6 +32,18 @@ class Tally(msgspec.Struct, array_like=True):
     redemptions: int = 0
     blind: int = 0
 
+    @property
+    def redeemed(self) -> int:
+        """How many impressions were redeemed, seen or not."""
+        return self.redemptions + self.blind
+
+    def redeem(self, blind: bool, count: int) -> None:
+        """Count so many redemptions more, or fewer, of what was not seen before, or was."""
+        if blind:
+            self.blind = max(0, self.blind + count)
+        else:
+            self.redemptions = max(0, self.redemptions + count)
+
     def rates(self, priors: Rates) -> Rates:
         """Return views, redemptions of what was seen, and redemptions unseen, per impression, drawn to `priors`."""
         n = self.impressions + PRIOR_WEIGHT
@@ -43,7 +55,10 @@ class Tally(msgspec.Struct, array_like=True):
 
 
 class Shown(msgspec.Struct, array_like=True):
-    """An impression and what has become of it so far; `cost` and `unit` are those of the offer when it was shown."""
+    """An impression and what has become of it so far; `cost` and `unit` are those of the offer when it was shown.
+
+    `blind` is whether it was redeemed before it was seen.
+    """
 
     decision: str
     offer: str
@@ -57,6 +72,7 @@ class Shown(msgspec.Struct, array_like=True):
     merchant: str = ""
     cost: float = 0.0
     unit: str = ""
+    blind: bool = False
 
     @classmethod
     def of(cls, decision: str, terms: Terms, time: int) -> Self:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 
 from processors.base import Said, Tables
 from processors.last_good import last_good
-from processors.offer_context import Cause, OfferContext, answer, introduce, new_context, pay, show
+from processors.offer_answers import answer, show, take_back
+from processors.offer_context import Cause, OfferContext, introduce, new_context, pay
 from processors.offer_history import Charge, Decision
 from processors.offer_ranking import STALE_AFTER, Deciding, Question, RankingMaker
 from processors.offer_risk import Barred, RiskLimits, Suspicions, suspect
@@ -208,7 +209,7 @@ class OfferRanker:
 
 
 def _taken_back(context: OfferContext, reversal: Click) -> Iterable[Said]:
-    return [_event(reversal, "reversal", charge) for charge in context.history.take_back(reversal)]
+    return [_event(reversal, "reversal", charge) for charge in take_back(context, reversal)]
 
 
 def _event(click: Click, kind: Happened, about: Charge) -> Said:

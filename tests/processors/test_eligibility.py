@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from processors.eligibility import refusal
-from processors.offer_context import OfferContext, answer, introduce, new_context, show
+from processors.offer_answers import answer, show
+from processors.offer_context import OfferContext, introduce, new_context
 from processors.offer_terms import terms_of
 from schemas.events import Click, Offer, Profile
 from schemas.offer_results import OfferUsage

@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.offer_context import (
-    CONTEXT,
-    OfferContext,
-    answer,
-    context_values,
-    introduce,
-    new_context,
-    pay,
-    show,
-)
+from processors.offer_answers import answer, show
+from processors.offer_context import CONTEXT, OfferContext, context_values, introduce, new_context, pay
 from processors.offer_tallies import PRIOR, SHOWN
 from processors.offer_terms import OPEN_ENDED, Terms, TermsByOffer, terms_of
 from schemas.events import Click, Offer, Profile

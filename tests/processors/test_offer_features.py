@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from processors.offer_context import OfferContext, answer, introduce, new_context, pay, show
+from processors.offer_answers import answer, show
+from processors.offer_context import OfferContext, introduce, new_context, pay
 from processors.offer_features import (
     CATEGORY,
     FEATURES_ID,

@@ -1,5 +1,6 @@
 """A reversal takes a redemption back: what it had cost, and what it had taken of the customer's own limits."""
 
+from math import isnan
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import astuple
 
 from processors.base import Tables
 from processors.eligibility import Refusal
+from processors.offer_context import context_values
 from processors.offer_history import CHARGES
 from processors.offer_tallies import Shown
 from processors.offers import OfferRanker
@@ -143,13 +145,18 @@ def taken_back(after: list[tuple[str, int]]) -> bool:
 
 
 def meant(clicks: list[Clicked]) -> list[tuple[str, tuple[str, ...], int]]:
-    """Return of which offers each click is: tea was shown last, and is redeemed first where neither is named."""
+    """Return of which offers each click is.
+
+    Tea was shown last, and is redeemed first where neither is named, unless what was redeemed of it stands.
+    """
     redeemed, found = set[str](), []
     for kind, (name, _), hour in clicks:
         offers = ("tea", "coffee") if name is None else (name,)
         if kind == "redemption":
             offers = (next((offer for offer in offers if offer not in redeemed), offers[0]),)
             redeemed.update(offers)
+        else:
+            redeemed.difference_update(offers)
         found.append((kind, offers, hour))
     return found
 
@@ -172,6 +179,56 @@ def test_what_is_left_is_what_no_later_reversal_is_about(clicks: list[Clicked]) 
         had = ranker.states["ann"].history.had.get(name)
         assert (0 if had is None else had.redemptions) == len(left)
         assert (None if had is None else had.redeemed_at) == max((NOON + at * HOUR for at in left), default=None)
+
+
+def rates(ranker: Task) -> dict[str, tuple[int, int]]:
+    """Return how many impressions were redeemed after a view and without one, by what they are told apart by."""
+    context = ranker.states["ann"]
+    tallies = {"all": context.whole, **context.tallies}
+    return {name: (each.redemptions, each.blind) for name, each in tallies.items()}
+
+
+@given(moments)
+def test_an_impression_is_redeemed_while_one_of_its_redemptions_stands(clicks: list[Clicked]) -> None:
+    ranker = task()
+    said = [
+        click(kind, NOON + hour * HOUR, offer=name, decision_id=decision, event_id=f"c-{n}")
+        for n, (kind, (name, decision), hour) in enumerate(clicks)
+    ]
+    told(*said, ranker=ranker)
+    standing = {each.offer for each in ranker.states["ann"].history.charges}
+    found = rates(ranker)
+    assert found["all"] == (0, len(standing))
+    assert all(found[f"offer {name}"] == (0, int(name in standing)) for name in ("coffee", "tea"))
+
+
+def test_rates_are_those_of_a_customer_who_never_redeemed_what_was_taken_back() -> None:
+    viewed = click("view", NOON + HOUR // 2, decision_id="d-1")
+    once, never, again = task(), task(), task()
+    told(viewed, taken(1), back(), ranker=once)
+    told(viewed, ranker=never)
+    told(viewed, taken(1), back(), taken(6), ranker=again)
+    assert rates(once) == rates(never)
+    assert rates(again)["all"] == rates(again)["offer coffee"] == (1, 0)
+    values = [context_values(each.states["ann"], NOON + DAY) for each in (once, never, again)]
+    assert str(values[0]) == str(values[1]) != str(values[2])
+
+
+def test_what_was_redeemed_before_it_was_seen_is_taken_back_as_that() -> None:
+    ranker = task()
+    viewed = click("view", NOON + 2 * HOUR, decision_id="d-1")
+    told(taken(1), viewed, ranker=ranker)
+    assert rates(ranker)["all"] == (0, 1)
+    ranker.step(record(back()))
+    assert rates(ranker)["all"] == (0, 0)
+
+
+def test_the_last_redemption_that_stands_is_the_last_one() -> None:
+    ranker = task()
+    told(taken(1), taken(3, offer="tea"), back(5, offer="tea"), ranker=ranker)
+    assert ranker.states["ann"].redeemed_at == NOON + HOUR
+    ranker.step(record(back(6)))
+    assert isnan(ranker.states["ann"].redeemed_at)
 
 
 def test_what_names_a_decision_alone_is_counted_for_the_offer_that_it_is_said_of() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.offer_context import answer, context_values, new_context, show
+from processors.offer_answers import answer, show
+from processors.offer_context import context_values, new_context
 from processors.offer_features import NAMES, SESSIONS, candidate_vectors
 from processors.offer_sessions import MINUTE, PAUSE, SPAN, Session, Sessions
 from processors.offer_sessions import SESSIONS as MOST

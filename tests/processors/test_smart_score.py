@@ -2,7 +2,8 @@
 
 import pytest
 
-from processors.offer_context import OfferContext, answer, new_context, show
+from processors.offer_answers import answer, show
+from processors.offer_context import OfferContext, new_context
 from processors.offer_tallies import PRIOR
 from processors.offer_terms import Candidate, terms_of
 from processors.smart_score import FADING, TREND_WEIGHT, SmartScore, is_anything_known, smart_score, smart_scores
