@@ -3,25 +3,21 @@
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from online_models.base import Explanation, Vector
-from online_models.explanation import log_odds
+from online_models.base import Vector
 from online_models.release import Release, unpack
 from processors.base import Said, Tables
+from processors.judgement import judge, rule_judgement
 from processors.model_roles import Aliases, challenger_of, champion_of
-from processors.reasons import Facts, in_words
-from processors.rules import rule_score
 from processors.terminals import Terminal, TerminalHistory
 from schemas.keys import keyed
 from schemas.offer_results import CustomerRisk
 from schemas.records import DAY, AnyRecord
-from schemas.results import Alert, CardFeatures, Decision, FraudScore, Label, ModelVersion, Reason
+from schemas.results import Alert, CardFeatures, Decision, FraudScore, Label, ModelVersion
 from schemas.topics import ALERTS, CARD_FEATURES, CUSTOMER_RISKS, MODEL_ALIASES, MODELS, SCORES, TERMINAL_LABELS
-
-REASONS = 3
 
 Versions = Mapping[str, ModelVersion]
 """The newest version of each model, by its name."""
@@ -45,17 +41,6 @@ class Thresholds(NamedTuple):
         if probability < self.review:
             return "challenge"
         return "review" if probability < self.decline else "decline"
-
-
-class Judgement(NamedTuple):
-    """What a model, or the rules, made of a vector."""
-
-    score: float
-    probability: float
-    reasons: tuple[Reason, ...]
-    other: float
-    intercept: float
-    anomaly: float
 
 
 class Shadow(NamedTuple):
@@ -219,34 +204,6 @@ def _ages(payment: CardFeatures, newest: int, version: ModelVersion | None) -> d
     if version is not None:
         ages["model"] = payment.event_time - version.learned_through
     return ages
-
-
-def judge(release: Release, x: Vector, vector: tuple[float, ...], names: tuple[str, ...]) -> Judgement:
-    """Return what a release makes of a vector, with the largest contributions in words.
-
-    A model whose score is no sum gives no reasons; all of its log-odds are `other`.
-    """
-    model: Any = release.model
-    if not hasattr(model, "explain_one"):
-        score = model.score_one(x)
-        return _judgement(release, x, Explanation(score, log_odds(score), 0.0, np.zeros(0), []), ())
-    explanation = model.explain_one(x, REASONS)
-    facts, added = Facts(names, vector), explanation.contributions.item
-    reasons = [Reason(names[at], added(at), in_words(names[at], vector[at], facts)) for at in explanation.largest]
-    return _judgement(release, x, explanation, tuple(reasons))
-
-
-def _judgement(release: Release, x: Vector, explanation: Explanation, reasons: tuple[Reason, ...]) -> Judgement:
-    score, _, intercept, _, _ = explanation
-    other = explanation.logit - intercept - sum([reason.contribution for reason in reasons])
-    anomaly = release.anomaly.score_one(x)
-    return Judgement(score, release.calibrator.calibrate(score), reasons, other, intercept, anomaly)
-
-
-def rule_judgement(vector: tuple[float, ...], names: tuple[str, ...]) -> Judgement:
-    """Return what the rules make of a vector: the answer while no model is usable."""
-    score, reasons = rule_score(Facts(names, vector))
-    return Judgement(score, score, reasons, 0.0, 0.0, 0.0)
 
 
 def _risk(score: FraudScore) -> CustomerRisk:
