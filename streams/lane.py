@@ -182,7 +182,8 @@ class Lane:
             return
         self._delivered = False
         outcome = await (self._committed_alone(batch) if self.suspicion.alone else self._committed(batch))
-        self._claimed.meta, self.sequence = outcome.meta, outcome.commit.sequence
+        self._claimed.committed(outcome)
+        self.sequence = outcome.commit.sequence
         self.suspicion.passed(len(taken))
         self._around.failpoint("committed")
         await self._around.deliveries.produce(self.name, self.sequence, outcome.outgoing)
@@ -190,7 +191,6 @@ class Lane:
         self._delivered = True
         self.offsets.update(outcome.commit.offsets)
         self.last_progress = time()
-        self._claimed.evict()
 
     async def _committed(self, batch: Batch) -> Outcome:
         await self._note_attempt(batch)

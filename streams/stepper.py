@@ -85,8 +85,9 @@ class Stepper:
         states = self._cache.encoded(self._task.changed)
         return Outcome(stepped.meta, *stepped.commit(self.epoch, sequence, states, offsets))
 
-    def evict(self) -> None:
-        """Let go of states beyond those that may be kept at hand. Once a batch is committed."""
+    def committed(self, outcome: Outcome) -> None:
+        """Go on from what is in the store now, and let go of states beyond those that may be kept at hand."""
+        self.meta = outcome.meta
         self._cache.evict()
 
     def _stepped(self, batch: Batch) -> Stepped:
