@@ -35,6 +35,7 @@ from streams.pipeline import Pipeline
 from streams.sealing import Seal
 from streams.settings import Settings
 from streams.state_codec import state_codec
+from streams.watchdog import STALLED
 
 BEGINNING = 0.1
 FINISH_SECONDS = 90.0
@@ -145,10 +146,10 @@ class Plan:
 
 
 def run(plan: Plan, stage: Stage) -> Verdict:
-    """Run one drill and return its verdict. Logs of workers stay where something did not hold."""
+    """Run one drill and return its verdict. Logs of workers stay where something did not hold, or one has stalled."""
     with stage.cleared():
         found = _run(plan, stage)
-    if found.ok:
+    if found.ok and str(STALLED) not in found.endings:
         shutil.rmtree(plan.logs, ignore_errors=True)
     return found
 
