@@ -79,6 +79,8 @@ class Worker:
 
     async def revoked(self) -> None:
         """Let every lane finish its batch, since another worker may be about to take its task over."""
+        if self._taking_over is not None:
+            self._taking_over.cancel()
         self.watchdog.expect_assignment()
         self.inflow.stop()
         await self._stop_lanes(DRAIN_SECONDS)
