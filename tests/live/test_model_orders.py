@@ -74,7 +74,8 @@ def test_a_model_is_put_back_and_rebuilt_while_its_worker_runs(stage: Stage) -> 
     assert [MODEL_ORDERS.decode(each.value).model for each in stage.records(MODEL_ORDERS)] == ["fraud", "fraud"]
     with stage.journal(SETTINGS) as journal:
         replayed = {each.id: each.topic.encode(each.message) for each in journal.records()}
-    assert stage.said([MODELS]) == {id_: said for id_, said in replayed.items() if id_ in stage.said([MODELS])}
+    said = stage.said([MODELS])
+    assert said == {id_: each for id_, each in replayed.items() if id_ in said}
 
 
 def test_without_a_worker_the_order_waits_and_the_command_says_so(stage: Stage) -> None:
