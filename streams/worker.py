@@ -71,16 +71,14 @@ class Worker:
 
     async def close(self) -> None:
         """Let every lane finish its batch, then disconnect."""
-        if self._taking_over is not None:
-            self._taking_over.cancel()
+        self._end_taking_over()
         await self._stop_lanes(None)
         self.deliveries.close()
         self.tables.close()
 
     async def revoked(self) -> None:
         """Let every lane finish its batch, since another worker may be about to take its task over."""
-        if self._taking_over is not None:
-            self._taking_over.cancel()
+        self._end_taking_over()
         self.watchdog.expect_assignment()
         self.inflow.stop()
         await self._stop_lanes(DRAIN_SECONDS)
@@ -90,10 +88,13 @@ class Worker:
 
         Returns before that is done when the store is away for long: Faust gives up on who lets it wait.
         """
-        if self._taking_over is not None:
-            self._taking_over.cancel()
+        self._end_taking_over()
         self._taking_over = asyncio.create_task(self._guarded("assignment", self._take_over(consumer, partitions)))
         await asyncio.wait({self._taking_over}, timeout=TAKE_OVER_SECONDS)
+
+    def _end_taking_over(self) -> None:
+        if self._taking_over is not None:
+            self._taking_over.cancel()
 
     async def _take_over(self, consumer: BatchConsumer, partitions: frozenset[TP]) -> None:
         self.inflow.stop()
