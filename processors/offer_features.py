@@ -136,7 +136,7 @@ class _Past:
         by_channel = [self._view_rates[channel] for channel in terms.channels if channel in self._view_rates]
         tally = self._tallies.get(f"offer {terms.offer}")
         return (
-            *self._rates(f"offer {terms.offer}"),
+            *(self._overall if tally is None else tally.rates(self._overall)),
             sum(by_channel) / len(by_channel) if by_channel else nan,
             0.0 if tally is None else float(tally.impressions),
             float(terms.offer in self._in_flight),
