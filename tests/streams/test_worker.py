@@ -17,17 +17,8 @@ from streams.table_reader import TableReader
 from streams.transport import BatchConsumer
 from streams.worker import Worker
 from tests.contracts.pipelines import PIPELINE, VISITS
+from tests.streams.test_inflow import Broker as Consumer
 from tests.streams.test_lane import Broker
-
-
-class Consumer:
-    """The part of a consumer that a worker asks: it begins where it is told to."""
-
-    async def begin(self, offsets: Mapping[TP, int | None], seek: int) -> dict[TP, int]:
-        return {tp: offset or 0 for tp, offset in offsets.items()}
-
-    def highwater(self, tp: TP) -> int | None:
-        return 0
 
 
 class Slow(MemoryStore):
@@ -66,7 +57,7 @@ async def settled(worker: Worker) -> list[str]:
     return [lane.name for lane in worker.lanes.values()]
 
 
-CONSUMER = cast("BatchConsumer", Consumer())
+CONSUMER = cast("BatchConsumer", Consumer(end=0))
 
 
 def test_a_worker_has_the_lanes_of_what_it_was_assigned_last() -> None:
